@@ -1,0 +1,143 @@
+"""Scans -> PreparedScan: lay them on the grid that the stage asks for, then normalise. Training calls the same two steps.
+
+Laying is affine and done once a case; normalising looks only at the block that the network will see, so it can be
+repeated on every augmented crop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from .errors import InputError, ModelError
+from .geometry import Grid, bounding_block, resampled, shrunk
+from .model_card import Stage
+from .phases import CT_RANGE_HU, PHASES
+from .records import PreparedScan, Scan
+
+_SLICING_RATIO = 1.5  # 2-D stages slice along the thickest axis if it is at least this much thicker than the next
+
+
+def prepare(scans: Sequence[Scan], stage: Stage, found: Grid | None = None) -> PreparedScan:
+    """The tensor for one stage. `found` is the block where the previous stage saw its organs (crop = "previous").
+
+    The prepared grid is derived from the scan's own, so that grid is all that restoration needs: nothing to undo.
+    """
+    lattice = stage_grid(scans[0].grid, stage)
+    region = _region(lattice, scans[0], stage, found)
+    laid = [lay(scan, region) for scan in scans]
+    rule = NORMALISATIONS[normalisation_of(stage, PHASES[scans[0].phase].modality)]
+    inside = torch.from_numpy(_inside(region, scans[0].grid))
+    channels = [_channel(name, laid, inside, rule) for name in stage.channels]
+    return PreparedScan(torch.stack(channels)[None], region)
+
+
+def stage_grid(grid: Grid, stage: Stage) -> Grid:
+    """The whole scan on the stage's lattice: canonical axes, its spacing; 2-D stages get their slices along k."""
+    turned = grid.canonical()
+    if stage.dims == 2:
+        thickness = np.sort(turned.spacing_mm)
+        axis = int(np.argmax(turned.spacing_mm)) if thickness[2] / thickness[1] >= _SLICING_RATIO else 2
+        turned = turned.permuted([a for a in range(3) if a != axis] + [axis])
+    return turned.respaced(stage.spacing_mm)
+
+
+def lay(scan: Scan, region: Grid) -> np.ndarray:
+    """The scan's intensities on `region`, float32 [k, j, i]: CT clipped first, anti-aliased, linear; air outside."""
+    voxels = scan.voxels
+    outside = float(voxels.min())
+    if PHASES[scan.phase].modality == "CT":
+        voxels, outside = np.clip(voxels, *CT_RANGE_HU), CT_RANGE_HU[0]
+    voxels, grid = shrunk(voxels, scan.grid, region)
+    return resampled(voxels, grid, region, outside=outside)
+
+
+def normalisation_of(stage: Stage, modality: str) -> str:
+    """The row of NORMALISATIONS for this modality; ModelError when the model was never meant for it."""
+    try:
+        return stage.normalisation[modality]
+    except KeyError:
+        raise ModelError(f"this model has no normalisation for {modality}; it takes {', '.join(stage.normalisation)}") from None
+
+
+def ct_fixed(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """HU through the shared range to about zero mean and unit variance over an abdomen."""
+    del inside
+    return (x.clamp(*CT_RANGE_HU) - 50.0) / 100.0
+
+
+def body_zscore(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Arbitrary units: clip at percentiles 0.5 and 99.5 of the body, then zero mean and unit variance of the body.
+
+    The body is what is brighter than the mean of the block: a share of air or of lung changes nothing.
+    """
+    values = x[inside]
+    if values.numel() == 0:
+        return torch.zeros_like(x)
+    bright = _thinned(values[values > values.mean()])
+    if bright.numel() == 0:
+        return torch.zeros_like(x)
+    low = torch.quantile(_thinned(values), 0.005)
+    high = torch.quantile(bright, 0.995)
+    clipped = x.clamp(low, high)
+    body = bright.clamp(low, high)
+    scaled = (clipped - body.mean()) / body.std(correction=0).clamp_min(1e-6)
+    return torch.where(inside, scaled, scaled[inside].min())
+
+
+Normaliser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+NORMALISATIONS: Mapping[str, Normaliser] = {"ct_fixed": ct_fixed, "body_zscore": body_zscore}
+
+
+def _region(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid:
+    if stage.crop == "none":
+        first, last = np.zeros(3, int), np.asarray(lattice.size)
+    else:
+        block = body_block(scan) if stage.crop == "body" else found
+        if block is None:
+            raise InputError("there is nothing to crop to: no body was found in the scan")
+        first, last = lattice.overlap(block, stage.margin_mm)
+    multiple = stage.snap[::-1] if stage.snap else (1, 1, 1)
+    least = stage.window[::-1] if stage.snap is None else multiple
+    last = np.maximum(last, first + np.asarray(least))
+    return lattice.snapped(first, last, multiple)
+
+
+def body_block(scan: Scan) -> Grid | None:
+    """The block of the largest thing that is not air: above -120 HU on CT, above a tenth of the bright voxels on MR."""
+    coarse = scan.grid.respaced((4.0, 4.0, 4.0))
+    voxels = lay(scan, coarse)
+    level = -120.0 if PHASES[scan.phase].modality == "CT" else float(0.1 * np.percentile(voxels, 99))
+    parts, count = ndimage.label(ndimage.binary_opening(voxels > level, iterations=2))
+    if count == 0:
+        return None
+    return bounding_block(parts == np.bincount(parts.ravel())[1:].argmax() + 1, coarse)
+
+
+def _inside(region: Grid, scan_grid: Grid) -> np.ndarray:
+    """True where the scan has data: half a voxel beyond its outermost centres still counts."""
+    return resampled(np.ones(scan_grid.array_shape, np.uint8), scan_grid, region, nearest=True) > 0
+
+
+def _channel(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:
+    """One named channel, float32 [k, j, i]. A neighbour beyond the last slice is the last slice."""
+    if name == "image":
+        return rule(torch.from_numpy(laid[0]), inside)
+    if match := re.fullmatch(r"echo:(\d+)", name):
+        return rule(torch.from_numpy(laid[int(match[1]) - 1]), inside)
+    if match := re.fullmatch(r"slice([+-]\d+)", name):
+        kept = np.clip(np.arange(len(laid[0])) + int(match[1]), 0, len(laid[0]) - 1)
+        return rule(torch.from_numpy(laid[0]), inside)[kept]
+    if match := re.fullmatch(r"window:(\d+)/(-?\d+)", name):
+        width, level = float(match[1]), float(match[2])
+        return torch.from_numpy(np.clip((laid[0] - level) / width + 0.5, 0.0, 1.0))
+    raise ModelError(f"unknown channel {name!r}; known: image, echo:N, slice-N, slice+N, window:WIDTH/LEVEL")
+
+
+def _thinned(values: torch.Tensor, most: int = 50_000) -> torch.Tensor:
+    """Every n-th value: percentiles of fifty thousand are as good as of all, and repeatable."""
+    return values[:: max(1, values.numel() // most)]

@@ -1,0 +1,98 @@
+"""The states of one datum, in the order it passes through them.
+
+Read this file first. Each room of the package turns one record into the next;
+:mod:`liverseg_core.pipeline` walks through the rooms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .geometry import Grid
+
+if TYPE_CHECKING:  # Slicer imports this file before torch is installed
+    import torch
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the reader of a result must know: a code of CONTRACT and a sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A volume as acquired: raw intensities on the scanner's own grid, every voxel finite."""
+
+    voxels: np.ndarray  # any real type, [k, j, i]
+    grid: Grid
+    phase: str  # a key of phases.PHASES
+    source: str  # where it came from, for the report
+    phase_how: str = ""  # who said so, in words
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """What the network sees: normalised, on the grid the stage asks for."""
+
+    tensor: torch.Tensor  # float32 [1, channel, k, j, i]
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """What the network says, still on the prepared grid; channel 0 is the background."""
+
+    tensor: torch.Tensor  # float32 [1 + labels, k, j, i]
+    grid: Grid
+    labels: tuple[int, ...]  # the code of channel 1, 2, ...
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMask:
+    """One code of labels.LABELS per voxel."""
+
+    voxels: np.ndarray  # uint8 [k, j, i]
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One named structure: the voxels of one or several codes of a mask."""
+
+    key: str  # "liver", "liver_parenchyma", "lesion", "lesion_1", "spleen", ...
+    name: str
+    mask: np.ndarray  # bool [k, j, i]
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number about one segment. Undefined is NaN, and then `reason` says why."""
+
+    structure: str
+    quantity: str
+    value: float
+    unit: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a reader needs to trust or repeat the result. JSON and HTML are written from it alone."""
+
+    version: str
+    model: dict[str, str]  # name, sha256, licence
+    phase: dict[str, str]  # used, how
+    device: str
+    scan: dict[str, object]  # path, size, spacing_mm
+    measurements: tuple[Measurement, ...]
+    warnings: tuple[Notice, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = float("nan")

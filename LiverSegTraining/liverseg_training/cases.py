@@ -1,0 +1,78 @@
+"""Folders of cases -> Case rows, and the split that says who trains and who validates."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from liverseg_core.errors import InputError
+
+_PHASE_WORDS = {  # what the development data call a phase -> our key
+    "CT": (("portal", "ct_portal"), ("arterial", "ct_arterial"), ("native", "ct_native"), ("delayed", "ct_delayed")),
+    "MR": (("t2-spir", "mr_t2fs"), ("t1-dual in", "mr_t1_in"), ("t1-dual out", "mr_t1_opposed")),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan with its reference. A code that is not in `annotated` is unknown there, not background."""
+
+    id: str
+    image: Path
+    labels: Path
+    phase: str
+    annotated: tuple[int, ...]
+
+    @property
+    def modality(self) -> str:
+        return "CT" if self.phase.startswith("ct_") else "MR"
+
+
+def data_folder(configured: str) -> Path:
+    folder = configured or os.environ.get("LIVERSEG_DATA", "")
+    if not folder:
+        raise InputError("no data folder: set [data] folder in the experiment or the variable LIVERSEG_DATA")
+    if not Path(folder).is_dir():
+        raise InputError(f"the data folder {folder} does not exist")
+    return Path(folder)
+
+
+def list_cases(folder: Path, include: Sequence[str] = ("*",)) -> tuple[Case, ...]:
+    """Every case of layout `cases`: one folder each with image.nii.gz, labels.nii.gz and meta.json."""
+    root = folder / "cases" if (folder / "cases").is_dir() else folder
+    found = (p.parent for p in sorted(root.glob("*/meta.json")))
+    cases = tuple(_case(p) for p in found if any(fnmatch(p.name, pattern) for pattern in include))
+    if not cases:
+        raise InputError(f"{root} holds no case that matches {', '.join(include)}; expected CASE/image.nii.gz, labels.nii.gz, meta.json")
+    return cases
+
+
+def split_cases(cases: Iterable[Case], split_file: Path) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """(training, validation): the file names validation cases and those that never train."""
+    try:
+        split = json.loads(split_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(f"the split {split_file} cannot be read: {problem}") from None
+    held = set(split["validation"])
+    never = set(split.get("lesion_test_never_in_shipped_training", ()))
+    every = tuple(cases)
+    training = tuple(case for case in every if case.id not in held | never)
+    return training, tuple(case for case in every if case.id in held)
+
+
+def _case(folder: Path) -> Case:
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    annotated = tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
+    return Case(folder.name, folder / "image.nii.gz", folder / "labels.nii.gz", _phase(meta), annotated)
+
+
+def _phase(meta: dict[str, str]) -> str:
+    modality, said = meta["modality"], meta.get("phase", "").lower()
+    for word, key in _PHASE_WORDS[modality]:
+        if said.startswith(word):
+            return key
+    return f"{modality.lower()}_unknown"

@@ -1,0 +1,147 @@
+"""Cached cases -> batches: which case, which block of it, turned how. Every draw depends on (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from liverseg_core.errors import InputError
+from liverseg_core.model_card import Stage
+from torch.nn import functional
+
+from .cache import CachedCase
+from .experiment import Augment, Sampler
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the network is shown, before intensities are touched. All tensors [n, 1, k, j, i] unless said."""
+
+    image: torch.Tensor  # float32, HU on CT, arbitrary on MR
+    target: torch.Tensor  # uint8 channel numbers of the network's answer
+    codes: torch.Tensor  # uint8, every code of the reference, for contrast simulation
+    inside: torch.Tensor  # bool, the scan has data here
+    known: torch.Tensor  # bool [n, 1 + labels]
+    modalities: tuple[str, ...]
+    spacing_mm: tuple[float, float, float]  # (x, y, z)
+
+
+@dataclass(frozen=True)
+class View:
+    """One block of a case: `size` voxels about `centre`, seen through `matrix` (all k, j, i in voxels)."""
+
+    centre: np.ndarray
+    size: np.ndarray
+    matrix: np.ndarray
+    first: np.ndarray  # where the imitated scan begins and ends
+    last: np.ndarray
+
+
+class BatchSampler:
+    """Draws cases by modality share, and blocks as the corridor will crop them."""
+
+    def __init__(
+        self, cases: Sequence[CachedCase], stage: Stage, sampler: Sampler, augment: Augment, shares: Mapping[str, float]
+    ) -> None:
+        if not cases:
+            raise InputError("no training cases: the split leaves nothing to train on")
+        if sampler.kind not in ("organ", "scan"):
+            raise InputError(f"unknown sampler {sampler.kind!r}; known: organ, scan")
+        self.cases, self.stage, self.sampler, self.augment = tuple(cases), stage, sampler, augment
+        modalities = [case.modality for case in cases]
+        weight = np.array([shares.get(m, 1.0) / modalities.count(m) for m in modalities])
+        self.weights = weight / weight.sum()
+        self.blocks = [_organ_block(case, stage.labels) for case in cases]
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        chosen = [int(n) for n in rng.choice(len(self.cases), self.sampler.batch, p=self.weights)]
+        views = [self._view(n, rng) for n in chosen]
+        size = np.max([view.size for view in views], axis=0)
+        parts = [_look(self.cases[n], view, size, self.stage.labels) for n, view in zip(chosen, views)]
+        image, target, codes, inside = (torch.cat(tensors) for tensors in zip(*parts))
+        known = [[True, *(code in self.cases[n].case.annotated for code in self.stage.labels)] for n in chosen]
+        return Batch(
+            image, target, codes, inside, torch.tensor(known),
+            tuple(self.cases[n].modality for n in chosen), self.cases[chosen[0]].spacing_mm,
+        )  # fmt: skip
+
+    def _view(self, number: int, rng: np.random.Generator) -> View:
+        """The block that the corridor would crop, with the coarse stage's errors, and the turn it is seen through."""
+        case = self.cases[number]
+        spacing = np.asarray(case.spacing_mm)[::-1]
+        shape = np.asarray(case.image.shape)
+        first, last = np.zeros(3), shape.astype(float)
+        if self.sampler.kind == "organ":
+            reach = self.stage.margin_mm + rng.uniform(-self.sampler.jitter_mm, self.sampler.jitter_mm, (2, 3))
+            first, last = self.blocks[number][0] - reach[0] / spacing, self.blocks[number][1] + reach[1] / spacing
+        begin, end = _partial(shape, first, last, self.sampler, rng)
+        first, last = np.maximum(first, begin), np.minimum(last, end)
+        snap = np.asarray(self.stage.snap or self.stage.window)
+        size = np.minimum(-(-(np.ceil(last - first)) // snap) * snap, np.asarray(self.stage.window)).astype(int)
+        return View((first + last - 1) / 2, size, self._matrix(spacing, rng), begin, end)
+
+    def _matrix(self, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Voxel offsets in the view -> voxel offsets in the case, (k, j, i): rotation and scale in mm, then flips."""
+        angles = np.deg2rad([rng.uniform(-limit, limit) for limit in self.augment.rotate_deg])
+        turn = np.eye(3)
+        for axis, angle in enumerate(angles):  # about x, y, z; rows and columns in (z, y, x)
+            a, b = [n for n in range(3) if n != 2 - axis]
+            plane = np.eye(3)
+            plane[a, a] = plane[b, b] = np.cos(angle)
+            plane[a, b], plane[b, a] = -np.sin(angle), np.sin(angle)
+            turn = plane @ turn
+        scale = np.exp(rng.uniform(*np.log(self.augment.scale)) + rng.normal(0, 0.04, 3))
+        mirror = np.array([-1.0 if rng.random() < self.augment.flip.get(axis, 0.0) else 1.0 for axis in "kji"])
+        matrix: np.ndarray = (turn * (mirror / scale)[None, :]) * spacing[None, :] / spacing[:, None]
+        return matrix
+
+
+def _organ_block(case: CachedCase, labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    voxels = np.argwhere(np.isin(case.labels, labels))
+    if len(voxels) == 0:
+        raise InputError(f"{case.case.id}: the reference holds none of the codes {list(labels)}")
+    return voxels.min(axis=0).astype(float), voxels.max(axis=0) + 1.0
+
+
+def _partial(
+    shape: np.ndarray, first: np.ndarray, last: np.ndarray, sampler: Sampler, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the imitated scan begins and ends: mostly the whole scan, sometimes it stops inside the block along z."""
+    begin, end = np.zeros(3), shape.astype(float)
+    draws = rng.random(3)
+    if draws[0] < sampler.partial:
+        kept = (0.25 + 0.6 * draws[1]) * (last[0] - first[0])
+        if draws[2] < 0.5:
+            begin[0] = max(begin[0], np.floor(last[0] - kept))
+        else:
+            end[0] = min(end[0], np.ceil(first[0] + kept))
+    return begin, np.maximum(end, begin + 1)
+
+
+def _look(
+    case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Image, target, codes and inside of one view, each [1, 1, k, j, i]."""
+    axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    position = offsets @ torch.from_numpy(view.matrix.T).float() + torch.from_numpy(view.centre).float()
+    low = np.maximum(np.floor(position.amin((0, 1, 2)).numpy()).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(position.amax((0, 1, 2)).numpy()).astype(int) + 2, case.image.shape)
+    low = np.minimum(low, high - 1)
+    block = tuple(slice(a, b) for a, b in zip(low, high))
+    codes = torch.from_numpy(np.array(case.labels[block]))[None, None]
+    members = [(codes == code).float() for code in labels]
+    stack = torch.cat([torch.from_numpy(np.array(case.image[block], np.float32))[None, None], *members], dim=1)
+    span = torch.from_numpy(high - low).float()
+    where = ((position - torch.from_numpy(low).float()) * 2 + 1) / span - 1
+    grid = where.flip(-1)[None]
+    seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    near = functional.grid_sample(codes.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    begin, end = torch.from_numpy(view.first).float() - 0.5, torch.from_numpy(view.last).float() - 0.5
+    inside = ((position >= begin) & (position <= end)).all(-1)[None, None]
+    shares = seen[:, 1:]
+    best, winner = shares.max(dim=1, keepdim=True)
+    target = torch.where((best > 0.5) | (best > 1 - shares.sum(1, keepdim=True)), winner + 1, 0)
+    return seen[:, :1], (target * inside).to(torch.uint8), (near * inside).to(torch.uint8), inside
