@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from liverseg_core.errors import LiverSegError
@@ -29,11 +30,34 @@ def _parser() -> argparse.ArgumentParser:
         ("show", _show, "print the experiment as it is resolved"),
         ("cache", _cache, "prepare the training cases and stop"),
     ):
-        verb = verbs.add_parser(name, help=text)
+        verb = _verb(verbs, name, run, text)
         verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
-        verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="changes")
-        verb.set_defaults(run=run)
+    verb = _verb(verbs, "export", _export, "run folders -> one model folder")
+    verb.add_argument("experiments", type=Path, nargs="+", metavar="EXPERIMENT.toml", help="one for each stage, in order")
+    verb.add_argument("--as", required=True, dest="name", metavar="NAME")
+    verb.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    verb.add_argument("--bits", type=int, choices=(8, 16, 32), default=8)
+    verb.add_argument("--overwrite", action="store_true")
+    verb = _verb(verbs, "validate", _validate, "score a model through the corridor, on the native grid")
+    verb.add_argument("model", type=Path, metavar="EXPERIMENT.toml|FOLDER")
+    verb.add_argument("--data", default="", metavar="FOLDER", help="default: $LIVERSEG_DATA")
+    verb.add_argument("--cases", type=Path, metavar="SPLIT.json", help="default: split.json of the data folder")
+    verb.add_argument("--pair", nargs=3, action="append", default=[], metavar=("IMAGE", "MASK", "PHASE"), help="these instead")
+    verb.add_argument("--contrast", default="", metavar="NAME", help="re-synthesise the cases in a held-out family, or `all`")
+    verb.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    verb.add_argument("--device", default="auto")
+    verb.add_argument("--out", type=Path, metavar="FILE.csv", help="a row for each case and structure")
+    verb.add_argument("--write-card", metavar="TEXT", help="write the liver's DSC into the card; TEXT says on which cases")
     return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="changes")
+    verb.set_defaults(run=run)
+    return verb
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -61,6 +85,60 @@ def _cache(options: argparse.Namespace) -> None:
     from .fit import training_cases
 
     print(f"{len(training_cases(load_experiment(options.experiment, options.changes)))} cases are cached")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .experiment import load_experiment
+    from .export import export
+
+    experiments = [load_experiment(path, options.changes) for path in options.experiments]
+    card = export(experiments, options.name, options.out, bits=options.bits, overwrite=options.overwrite)
+    size_mb = (options.out / "weights.safetensors").stat().st_size / 1e6
+    print(f"{options.out}: {card.name} {card.version}, {len(card.stages)} stages, {size_mb:.2f} MB")
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from liverseg_core.models import load_model
+
+    from .cases import data_folder, list_cases
+    from .contrast import HELD_OUT
+    from .validate import chosen_cases, pairs, save_scores, summary, validate, written_into_card
+
+    folder = _model_folder(options)
+    if options.pair:
+        cases = pairs(options.pair)
+    else:
+        data = data_folder(options.data)
+        cases = chosen_cases(list_cases(data), options.cases or data / "split.json")
+    scores = []
+    for contrast in tuple(HELD_OUT) if options.contrast == "all" else (options.contrast,):
+        model = load_model(folder)
+        for score in validate(model, cases, contrast=contrast, quality=options.quality, device=options.device):
+            scores.append(score)
+            print(f"{score.case:20s} {contrast or score.phase:16s} {score.structure:14s} DSC {score.dsc:.4f}  "
+                  f"HD95 {score.hd95_mm:6.2f} mm  {score.volume_ml:7.1f} of {score.reference_ml:7.1f} ml  {score.seconds:.1f} s",
+                  flush=True)  # fmt: skip
+    print("\nper volume, native grid")
+    for row in summary(scores):
+        print(f"{row['phase']:14s} {row['structure']:14s} n={row['n']:<3d} DSC mean {row['dsc_mean']:.4f} worst {row['dsc_worst']:.4f} "
+              f"({row['worst_case']})  HD95 mean {row['hd95_mm_mean']:.2f} worst {row['hd95_mm_worst']:.2f} mm")  # fmt: skip
+    if options.out:
+        save_scores(scores, options.out)
+    if options.write_card:
+        written_into_card(folder, scores, options.write_card)
+
+
+def _model_folder(options: argparse.Namespace) -> Path:
+    """A model folder as it is; an experiment is exported into its run folder first."""
+    if options.model.is_dir():
+        return Path(options.model)
+    from .experiment import load_experiment
+    from .export import export
+
+    experiment = load_experiment(options.model, options.changes)
+    folder = experiment.out_dir / "model"
+    export([experiment], experiment.experiment.name, folder, overwrite=True)
+    return folder
 
 
 if __name__ == "__main__":

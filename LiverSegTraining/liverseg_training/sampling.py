@@ -14,6 +14,10 @@ from torch.nn import functional
 from .cache import CachedCase
 from .experiment import Augment, Sampler
 
+# torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
+# slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.
+_LEAST_STEPS = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -79,7 +83,8 @@ class BatchSampler:
         begin, end = _partial(shape, first, last, self.sampler, rng)
         first, last = np.maximum(first, begin), np.minimum(last, end)
         snap = np.asarray(self.stage.snap or self.stage.window)
-        size = np.minimum(-(-(np.ceil(last - first)) // snap) * snap, np.asarray(self.stage.window)).astype(int)
+        steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if self.stage.snap else 1)
+        size = np.minimum(steps * snap, np.asarray(self.stage.window)).astype(int)
         return View((first + last - 1) / 2, size, self._matrix(spacing, rng), begin, end)
 
     def _matrix(self, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -107,6 +107,18 @@ class Grid:
         start = np.where(roomless, -((size - np.asarray(self.size)) // 2), start)
         return self.cropped(start, size)
 
+    def plane(self, axis: int, index: int, pixel_mm: float) -> Grid:
+        """One slice of a canonical grid as a picture is looked at: 0 sagittal, 1 coronal, 2 axial; head and front up,
+        the patient's right on the left (axial, coronal), front on the left (sagittal)."""
+        order = {0: [1, 2, 0], 1: [0, 2, 1], 2: [0, 1, 2]}[axis]
+        first, size = np.zeros(3, int), np.asarray(self.size).copy()
+        first[axis], size[axis] = index, 1
+        flat = self.cropped(first, size).permuted(order)
+        if axis != 2:  # z runs up in the patient and down in a picture
+            corner = flat.world_mm((0, flat.size[1] - 1, 0))
+            flat = replace(flat, origin_mm=_floats(corner), direction=tuple((flat.axes * (1, -1, 1)).ravel().tolist()))
+        return flat.respaced((pixel_mm, pixel_mm, None))
+
     def slices_in(self, whole: Grid) -> tuple[slice, slice, slice]:
         """Where this block lies in the array [k, j, i] of the grid it was cropped from."""
         i, j, k = np.round(whole.index_of(np.asarray(self.origin_mm))).astype(int)

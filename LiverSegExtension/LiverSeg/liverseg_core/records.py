@@ -96,3 +96,4 @@ class Report:
     warnings: tuple[Notice, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = float("nan")
+    agreement: dict[str, dict[str, float]] | None = None  # structure -> quantity -> value, where a reference was given

@@ -1,0 +1,117 @@
+"""Arguments -> one command. Commands are imported when they are chosen, so that --help needs nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import LiverSegError
+from .events import Terminal, guard
+
+QUALITIES = ("fast", "standard", "best")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the exit code of CONTRACT."""
+    options = _parser().parse_args(arguments)
+    terminal = Terminal(json_lines=getattr(options, "json_lines", False))
+    try:
+        with guard(terminal, getattr(options, "stop_file", None)):
+            import_module(f"{__package__}.{options.module}").run(options, terminal)
+    except LiverSegError as problem:
+        if getattr(options, "debug", False):
+            traceback.print_exc()
+        terminal.error(problem.kind, str(problem))
+        return problem.exit_code
+    except MemoryError:
+        terminal.error("memory", "not enough memory for this scan; use --quality fast, or a machine with more")
+        return 4
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; there is nobody to tell
+        return 0
+    except Exception:  # noqa: BLE001  the last door: whatever reaches it is our own fault
+        return _own_fault(terminal, debug=getattr(options, "debug", False))
+    return 0
+
+
+def _own_fault(terminal: Terminal, *, debug: bool) -> int:
+    """The traceback goes to a file; the terminal gets a sentence."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".log", prefix="liverseg-", delete=False, encoding="utf-8") as log:
+        log.write(traceback.format_exc())
+    if debug:
+        traceback.print_exc()
+    terminal.error("internal", f"LiverSeg itself failed; please report it with the log {log.name}")
+    return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is bad input like any other: one line, code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="liverseg", description="Segment and measure the liver on CT and MR. Research software, not a medical device."
+    )
+    parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    _segment(_verb(verbs, "segment", "a scan -> masks, volumes and a report"))
+    _measure(_verb(verbs, "measure", "a mask -> volumes and a report"))
+    _models(_verb(verbs, "models", "the models there are"))
+    _verb(verbs, "phases", "the scans that LiverSeg knows")
+    doctor = _verb(verbs, "doctor", "what runs here and why")
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    _sample(_verb(verbs, "sample", "a synthetic scan with its truth"))
+    return parser
+
+
+def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.set_defaults(module=name)
+    verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return verb
+
+
+def _segment(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI, NRRD or MetaImage file, or a DICOM folder")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    verb.add_argument("--phase", default="auto", metavar="auto|KEY", help="a key of `liverseg phases` (default: auto)")
+    verb.add_argument("--model", default="auto", metavar="auto|NAME|FOLDER", help="default: the best measured one for the phase")
+    verb.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one")
+    verb.add_argument("--quality", choices=QUALITIES, default="standard", help="fast: coarse stage alone; best: averages mirrored passes")
+    verb.add_argument("--reference", type=Path, metavar="MASK", help="report the agreement with this mask")
+    verb.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+    verb.add_argument("--volume", type=int, metavar="N", help="which volume of a 4-D file, counted from 0")
+    verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
+    verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+    verb.add_argument("--json-lines", action="store_true", help="events on stdout, one JSON object a line")
+    verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
+
+
+def _measure(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("mask", type=Path, metavar="MASK", help="label codes: NIfTI, NRRD, MetaImage or .seg.nrrd")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    verb.add_argument("--scan", type=Path, metavar="SCAN", help="the scan that the mask was drawn on, for the pictures")
+    verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+
+
+def _models(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("action", choices=("list", "show", "verify", "import", "remove"))
+    verb.add_argument("name", nargs="?", metavar="NAME|FILE", help="a model, or the zip to import")
+
+
+def _sample(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("kind", choices=("ct", "mr"))
+    verb.add_argument("out", type=Path, metavar="OUT", help="folder for image.nii.gz, labels.nii.gz and truth.json")
+    verb.add_argument("--contrast", choices=("t1", "t2"), default="t1", help="of the MR (default: t1)")
+    verb.add_argument("--overwrite", action="store_true", help="replace what OUT holds")

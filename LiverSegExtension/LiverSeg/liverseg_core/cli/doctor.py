@@ -1,0 +1,83 @@
+"""`liverseg doctor`: what runs here and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+
+from .. import __version__
+from ..errors import LiverSegError
+from ..library import installed, model_roots, verify
+from .events import Terminal
+
+_PACKAGES = ("numpy", "SimpleITK", "torch", "monai", "scikit-image", "scipy", "pydicom", "safetensors")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    facts = {
+        "liverseg": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "torch": _torch(),
+        "models": _models(),
+        "model_folders": [str(root) for root in model_roots()],
+    }
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            terminal.say(key)
+            for inner, told in value.items():
+                terminal.say(f"  {inner:16s} {told}")
+        else:
+            terminal.say(f"{key:18s} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _torch() -> dict[str, object]:
+    try:
+        import torch
+
+        from ..inference import device_named, fast_in_half
+    except ImportError as problem:
+        return {"problem": f"torch cannot be imported: {problem}"}
+    chosen = device_named("auto")
+    half = fast_in_half(chosen)
+    return {
+        "build": torch.__version__,
+        "device": str(chosen),
+        "why": "a GPU was found" if chosen.type != "cpu" else "no GPU that torch can use was found: the CPU computes",
+        "threads": torch.get_num_threads(),
+        "bfloat16": "used: this processor computes it fast" if half else "not used: this processor does not compute it fast",
+    }
+
+
+def _models() -> dict[str, str]:
+    states = {}
+    for name, folder in installed().items():
+        try:
+            states[name] = f"{verify(folder).version}, verified"
+        except LiverSegError as problem:
+            states[name] = f"unusable: {problem}"
+    return states
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,133 @@
+"""What a running command tells: a bar on a terminal, JSON lines for machines; and how it is stopped from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_POLL_S = 0.25
+PROTOCOL = 1
+
+
+class Terminal:
+    """A pipeline.Listener for people and for machines."""
+
+    def __init__(self, *, json_lines: bool = False) -> None:
+        self.json_lines = json_lines
+        self._bar = sys.stderr.isatty() and not json_lines
+        self._entered = time.perf_counter()
+        self._lock = threading.Lock()
+
+    def started(self) -> None:
+        self.event("started", pid=os.getpid(), protocol=PROTOCOL)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """One ASCII line on stdout, flushed; nothing without --json-lines."""
+        if self.json_lines:
+            with self._lock:
+                print(json.dumps({"event": name, **facts}), flush=True)
+
+    def say(self, text: str) -> None:
+        """A line for a person; machines read events."""
+        if not self.json_lines:
+            print(text)
+
+    def stage(self, name: str) -> None:
+        self._entered = time.perf_counter()
+        self.event("stage", name=name)
+        self._draw(f"{name} ...")
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        left_s = (time.perf_counter() - self._entered) / max(done, 1) * (total - done)
+        self.event("progress", name=name, done=done, total=total, eta_s=round(left_s, 1))
+        filled = int(24 * done / max(total, 1))
+        self._draw(f"{name} [{'#' * filled}{'.' * (24 - filled)}] {done}/{total}, {left_s:.0f} s left")
+
+    def warning(self, notice: Any) -> None:
+        self.event("warning", code=notice.code, text=notice.text)
+        if not self.json_lines:
+            self._draw("")
+            print(f"warning: {notice.text} [{notice.code}]", file=sys.stderr)
+
+    def done(self, out: Path, seconds: float) -> None:
+        self._draw("")
+        self.event("done", out=str(out), seconds=round(seconds, 2))
+
+    def error(self, kind: str, text: str) -> None:
+        self._draw("")
+        self.event("error", kind=kind, text=text)
+        print(f"error: {text}", file=sys.stderr, flush=True)
+
+    def _draw(self, text: str) -> None:
+        if self._bar:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def guard(terminal: Terminal, stop_file: Path | None) -> Iterator[None]:
+    """While the block runs, Ctrl-C, SIGTERM, the stop file or a vanished parent end the process with code 5.
+
+    A thread watches, because Python's own signal handlers wait until a convolution is over. The parent is watched
+    only for machines (--json-lines): a person may close the shell of a command that runs on under nohup.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    inbox, outbox = socket.socketpair()
+    outbox.setblocking(False)
+    inbox.settimeout(_POLL_S)
+    previous_wakeup = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    over = threading.Event()
+    parent = os.getppid() if terminal.json_lines else None
+    watcher = threading.Thread(target=_watch, args=(inbox, stop_file, parent, over, terminal), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_wakeup)
+        watcher.join(timeout=2 * _POLL_S)
+        inbox.close()
+        outbox.close()
+
+
+def _watch(
+    inbox: socket.socket, stop_file: Path | None, parent: int | None, over: threading.Event, terminal: Terminal
+) -> None:
+    while not over.is_set():
+        reason = ""
+        try:
+            if inbox.recv(16):
+                reason = "cancelled by a signal"
+        except TimeoutError:
+            pass
+        except OSError:
+            return
+        if stop_file is not None and stop_file.exists():
+            reason = "cancelled: the stop file appeared"
+        if parent is not None and os.getppid() != parent:
+            reason = "cancelled: the process that started this one is gone"
+        if reason and not over.is_set():
+            _end(terminal, reason)
+
+
+def _end(terminal: Terminal, reason: str, leave: Callable[[int], None] = os._exit) -> None:
+    """Remove what is half written and go, whatever the main thread is doing."""
+    from ..output import discard_unfinished
+
+    discard_unfinished()
+    terminal.error("cancelled", f"{reason}; nothing was written")
+    sys.stdout.flush()
+    leave(5)

@@ -1,0 +1,284 @@
+"""The corridor: the whole journey of one datum, one line per room. Only here do the rooms meet.
+
+What needs torch is imported where the journey needs it, so that `measure` and the module panel open without it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import __version__
+from .agreement import dsc, on_grid_of, structure
+from .errors import InputError, ModelError
+from .geometry import Grid, bounding_block
+from .labels import LABELS
+from .library import find_model
+from .measurements import measure, notices_about
+from .model_card import ModelCard
+from .output import check_output, written_whole
+from .phases import PHASES
+from .reading import read_mask, read_scan
+from .records import LabelMask, Notice, Report, Scan, Segment
+from .reporting import montage, save_csv, save_json, save_masks, save_page, save_png, three_views
+from .segments import clean, cut_segments
+
+if TYPE_CHECKING:
+    from .models import Model
+
+QUALITIES = ("fast", "standard", "best")
+
+
+class Listener:
+    """What a walk tells whoever waits for it; this one says nothing."""
+
+    def stage(self, name: str) -> None:
+        """A room was entered."""
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """Work inside a room."""
+
+    def warning(self, notice: Notice) -> None:
+        """Something the reader must know."""
+
+
+@dataclass
+class Walk:
+    """Seconds spent in each room, and the listener."""
+
+    listener: Listener = field(default_factory=Listener)
+    seconds: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def room(self, name: str) -> Iterator[None]:
+        if name not in self.seconds:
+            self.listener.stage(name)
+        entered = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - entered
+
+    def times(self) -> dict[str, float]:
+        return {**{name: round(s, 3) for name, s in self.seconds.items()}, "total": round(time.perf_counter() - self.began, 3)}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A segmented scan: the mask on the scan's own grid, its segments, and the report (times still open)."""
+
+    mask: LabelMask
+    segments: tuple[Segment, ...]
+    report: Report
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything `segment` was asked for."""
+
+    scan: Path
+    out: Path
+    phase: str = "auto"
+    model: str = "auto"
+    device: str = "auto"
+    quality: str = "standard"
+    reference: Path | None = None
+    series: str | None = None
+    volume: int | None = None
+    allow_unfit: bool = False
+    overwrite: bool = False
+
+
+def segment_file(request: Request, listener: Listener | None = None) -> Result:
+    """From a file to a folder of results. Raises a LiverSegError, and then `out` is as it was."""
+    walk = Walk(listener or Listener())
+    check_output(request.out, overwrite=request.overwrite)
+    with walk.room("reading"):
+        find_model(request.model)  # refuse an unknown model before the scan is read
+        reference = None if request.reference is None else read_mask(request.reference)
+        scan = read_scan(request.scan, request.phase, volume=request.volume, series=request.series)
+        model = _fit_model(find_model(request.model, scan.phase), scan.phase, allow_unfit=request.allow_unfit)
+    result = segment_scan(
+        scan, model, quality=request.quality, device=request.device, allow_unfit=request.allow_unfit, walk=walk
+    )
+    if reference is not None:
+        result = replace(result, report=replace(result.report, agreement=_agreement(result, reference, model.card)))
+    with written_whole(request.out) as folder:
+        with walk.room("reporting"):
+            _write_masks(result, model.card, folder)
+            _write_pictures(scan, result, folder, walk)
+        _write_tables(result, folder, walk)
+    return result
+
+
+def segment_scan(
+    scan: Scan,
+    model: Model,
+    *,
+    quality: str = "standard",
+    device: str = "auto",
+    allow_unfit: bool = False,
+    walk: Walk | None = None,
+) -> Result:
+    """The walk itself, on records in memory: stage after stage, then back to the scan's own grid."""
+    from .inference import device_named
+
+    walk = walk or Walk()
+    if quality not in QUALITIES:
+        raise InputError(f"unknown quality {quality!r}; expected one of: {', '.join(QUALITIES)}")
+    notices = list(scan.notices)
+    if scan.phase not in model.card.fit_phases:
+        notices.append(_unfit(model.card, scan.phase, allow_unfit=allow_unfit))
+    with walk.room("inference"):
+        where = device_named(device)
+    mask = _drawn(scan, model, quality, str(where), walk)
+    with walk.room("measurements"):
+        codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
+        segments = cut_segments(mask, codes)
+        measurements = measure(segments)
+        notices += notices_about(segments)
+    for notice in notices:
+        walk.listener.warning(notice)
+    card = model.card
+    report = Report(
+        version=__version__,
+        model={"name": card.name, "sha256": card.sha256, "licence": card.licence},
+        phase={"used": scan.phase, "how": scan.phase_how},
+        device=str(where),
+        scan=_scan_facts(scan.source, scan.grid),
+        measurements=measurements,
+        warnings=tuple(notices),
+        seconds=walk.times(),
+        peak_memory_mb=_peak_memory_mb(),
+    )
+    return Result(mask, segments, report)
+
+
+def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, overwrite: bool = False) -> Report:
+    """From a mask to a folder of measurements; with the scan, the page shows it."""
+    walk = Walk()
+    check_output(out, overwrite=overwrite)
+    with walk.room("reading"):
+        mask = read_mask(mask_path)
+        scan = _scan_for(mask, mask_path, scan_path)
+    with walk.room("measurements"):
+        codes = sorted({1, *(int(code) for code in np.unique(mask.voxels) if code)})
+        segments = cut_segments(mask, codes)
+        measurements, notices = measure(segments), (*scan.notices, *notices_about(segments))
+    phase = {"used": scan.phase, "how": scan.phase_how} if scan_path is not None else {"used": "", "how": ""}
+    report = Report(
+        __version__, {"name": "", "sha256": "", "licence": ""}, phase, "cpu", _scan_facts(str(mask_path), mask.grid),
+        measurements, notices, walk.times(), _peak_memory_mb(),
+    )  # fmt: skip
+    result = Result(mask, segments, report)
+    with written_whole(out) as folder:
+        with walk.room("reporting"):
+            _write_pictures(scan, result, folder, walk)
+            (folder / "preview.png").unlink()
+        _write_tables(result, folder, walk)
+    return report
+
+
+def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> LabelMask:
+    """Every stage crops to what the one before it found; nothing found is an empty mask, not an error."""
+    import torch
+
+    from .inference import infer
+    from .preparation import prepare
+    from .restoration import decided, restore
+
+    stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
+    found: Grid | None = None
+    mask = LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
+    for n, (stage, network) in enumerate(stages):
+        with walk.room("preparation"):
+            prepared = prepare([scan], stage, found)
+        with walk.room("inference"):
+            logits = infer(
+                prepared, stage, network, device=torch.device(device), mirrored=quality == "best",
+                progress=lambda done, total: walk.listener.progress("inference", done, total),
+            )  # fmt: skip
+        with walk.room("restoration"):
+            if n + 1 < len(stages):
+                seen = clean(decided(logits), stage.post)
+                found = bounding_block(seen.voxels > 0, seen.grid)
+                if found is None:
+                    return mask
+            else:
+                mask = clean(restore(logits, scan.grid), stage.post)
+    return mask
+
+
+def _fit_model(folder: Path, phase: str, *, allow_unfit: bool) -> Model:
+    card = ModelCard.load(folder)
+    if phase not in card.fit_phases:
+        _unfit(card, phase, allow_unfit=allow_unfit)  # refuse before torch is imported
+    from .models import load_model
+
+    return load_model(folder)
+
+
+def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
+    text = f"{card.name} is not fit for {phase} ({PHASES[phase].meaning})"
+    if not allow_unfit:
+        raise ModelError(f"{text}; fit phases: {', '.join(card.fit_phases)}. Choose another model, or add --allow-unfit")
+    return Notice("model_unfit", f"{text}: the result may be wrong.")
+
+
+def _agreement(result: Result, reference: LabelMask, card: ModelCard) -> dict[str, dict[str, float]]:
+    """DSC of each structure that both know, on the reference's grid."""
+    ours = on_grid_of(result.mask, reference)
+    known = {int(code) for code in np.unique(reference.voxels)}
+    codes = [code for code in card.labels if code in known or code == 1]
+    return {LABELS[code].key: {"dsc": dsc(structure(ours, code), structure(reference, code))} for code in codes}
+
+
+def _scan_for(mask: LabelMask, mask_path: Path, scan_path: Path | None) -> Scan:
+    if scan_path is None:
+        return Scan(np.zeros(mask.grid.array_shape, np.uint8), mask.grid, "mr_unknown", str(mask_path))
+    scan = read_scan(scan_path)
+    if not mask.grid.matches(scan.grid, tolerance_mm=0.05):
+        raise InputError(
+            f"{mask_path} ({mask.grid.size} voxels) does not lie on the grid of {scan_path} ({scan.grid.size}); "
+            "expected a mask of this scan"
+        )
+    return scan
+
+
+def _scan_facts(source: str, grid: Grid) -> dict[str, object]:
+    return {"path": source, "size": list(grid.size), "spacing_mm": [round(s, 4) for s in grid.spacing_mm]}
+
+
+def _write_masks(result: Result, card: ModelCard, folder: Path) -> None:
+    save_masks(result.mask, card.labels, f"LiverSeg {__version__} {card.name} {card.version}", folder)
+
+
+def _write_pictures(scan: Scan, result: Result, folder: Path, walk: Walk) -> None:
+    views, slices = three_views(scan, result.mask), montage(scan, result.mask)
+    save_png(views, folder / "preview.png")
+    save_page(replace(result.report, seconds=walk.times()), views, slices, folder / "report.html")
+
+
+def _write_tables(result: Result, folder: Path, walk: Walk) -> None:
+    """Last, so that the times in report.json include everything before."""
+    save_csv(result.report, folder / "measurements.csv")
+    save_json(replace(result.report, seconds=walk.times(), peak_memory_mb=_peak_memory_mb()), folder / "report.json")
+
+
+def _peak_memory_mb() -> float:
+    """The most this process ever held; NaN on Windows, which does not say it in the standard library."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(held / (2**20 if sys.platform == "darwin" else 2**10), 1)

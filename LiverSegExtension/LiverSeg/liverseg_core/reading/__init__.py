@@ -1,0 +1,95 @@
+"""Disk -> Scan, and disk -> LabelMask. Everything that can be wrong with a file is refused here, in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import Grid, grid_of
+from ..phases import phase_named
+from ..records import LabelMask, Notice, Scan
+from . import dicom, files, segmentations
+from .modality import guess_modality
+
+__all__ = ["read_mask", "read_scan", "take_scan"]
+
+
+def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, series: str | None = None) -> Scan:
+    """One 3-D volume from a file (NIfTI, NRRD, MetaImage) or from a DICOM folder.
+
+    `volume` chooses from a 4-D file, counted from 0; `series` chooses from a DICOM folder by its UID.
+    Raises InputError for whatever is not a usable scan.
+    """
+    if phase != "auto":
+        phase_named(phase)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected a scan (NIfTI, NRRD, MetaImage) or a folder of DICOM files")
+    if path.is_dir():
+        voxels, grid, modality, notices = dicom.read_series(path, series)
+        told = f"the DICOM tag Modality says {modality}; the contrast phase is not known"
+    else:
+        if series is not None:
+            raise InputError(f"--series chooses among DICOM series, but {path} is one file; leave it out")
+        image = files.read_image(path, volume)
+        voxels, grid, modality, told, notices = files.voxels_of(image, path), grid_of(image), None, "", ()
+    return take_scan(voxels, grid, phase=phase, source=str(path), modality=modality, told=told, notices=notices)
+
+
+def take_scan(
+    voxels: np.ndarray,
+    grid: Grid,
+    *,
+    phase: str = "auto",
+    source: str,
+    modality: str | None = None,
+    told: str = "",
+    notices: tuple[Notice, ...] = (),
+) -> Scan:
+    """A Scan from voxels already in memory: finite, not constant, with a phase that was given, told or guessed."""
+    voxels, found = _finite(voxels, source)
+    notices = (*notices, *found, *_geometry_notices(grid))
+    if phase != "auto":
+        return Scan(voxels, grid, phase, source, "chosen by the user", notices)
+    if modality is not None:
+        return Scan(voxels, grid, f"{modality.lower()}_unknown", source, told, notices)
+    guess = guess_modality(voxels)
+    notices = (*notices, Notice("phase_guessed", f"{guess.sentence}; if that is wrong, choose with --phase."))
+    return Scan(voxels, grid, f"{guess.modality.lower()}_unknown", source, guess.sentence, notices)
+
+
+def read_mask(path: Path) -> LabelMask:
+    """Label codes from a file, .seg.nrrd included. Raises InputError for what is not a mask of our codes."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected a mask (NIfTI, NRRD, MetaImage or .seg.nrrd)")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected one mask file (NIfTI, NRRD, MetaImage or .seg.nrrd)")
+    if path.name.lower().endswith(".seg.nrrd"):
+        return segmentations.read_segmentation(path)
+    image = files.read_image(path, None)
+    return LabelMask(segmentations.as_codes(files.voxels_of(image, path), str(path)), grid_of(image))
+
+
+def _finite(voxels: np.ndarray, source: str) -> tuple[np.ndarray, tuple[Notice, ...]]:
+    """NaN and infinity become background, and the reader is told how many there were."""
+    notices: tuple[Notice, ...] = ()
+    if voxels.dtype.kind == "f":
+        bad = ~np.isfinite(voxels)
+        count = int(bad.sum())
+        if count == voxels.size:
+            raise InputError(f"{source} holds no finite value; expected intensities")
+        if count:
+            voxels = np.where(bad, voxels[~bad].min(), voxels)
+            notices = (Notice("nan_voxels", f"{count} voxels were not numbers and count as background."),)
+    if voxels.min() == voxels.max():
+        raise InputError(f"{source} has the same value ({voxels.min():g}) everywhere; expected an image")
+    return voxels, notices
+
+
+def _geometry_notices(grid: Grid) -> tuple[Notice, ...]:
+    if min(grid.size) == 1:
+        return (Notice("thick_slices", "The scan is a single slice: its volume is an area times the slice spacing."),)
+    if max(grid.spacing_mm) > 8.0:
+        return (Notice("thick_slices", f"Slices are {max(grid.spacing_mm):.1f} mm apart: volumes and distances are coarse."),)
+    return ()

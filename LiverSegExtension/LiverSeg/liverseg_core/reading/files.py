@@ -1,0 +1,201 @@
+"""Image files: what SimpleITK reads, after the checks that it does not make."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+
+_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+_EXPECTED = f"expected a 3-D scan ({', '.join(_SUFFIXES)}) or a folder of DICOM files"
+
+
+def read_image(path: Path, volume: int | None) -> sitk.Image:
+    """A 3-D scalar image. `volume` picks one from a 4-D file, counted from 0."""
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy the file again")
+    name = path.name.lower()
+    if not name.endswith(_SUFFIXES):
+        raise InputError(f"{path.name} is not a format LiverSeg reads; {_EXPECTED}")
+    if name.endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
+    elif name.endswith((".mha", ".mhd")):
+        _check_metaimage(path)
+    else:
+        _check_nrrd(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        _choose(reader, path, volume)
+        image = reader.Execute()
+    except RuntimeError as problem:
+        raise InputError(f"{path} cannot be read: {_core_of(problem)}; {_EXPECTED}") from None
+    return _three_dimensional(image, path)
+
+
+def voxels_of(image: sitk.Image, path: Path) -> np.ndarray:
+    """The array [k, j, i] of a scalar image; refuses colours and complex numbers."""
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (colours or vectors); expected one")
+    voxels = sitk.GetArrayFromImage(image)
+    if voxels.dtype.kind == "c":
+        raise InputError(f"{path} holds complex numbers; expected magnitudes")
+    return voxels
+
+
+def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None) -> None:
+    size = list(reader.GetSize())
+    if len(size) == 2:
+        raise InputError(f"{path} is a 2-D picture ({size[0]} x {size[1]}); {_EXPECTED}")
+    if len(size) > 4:
+        raise InputError(f"{path} has {len(size)} dimensions; {_EXPECTED}")
+    count = size[3] if len(size) == 4 else 1
+    if len(size) == 4 and count > 1 and volume is None:
+        raise InputError(f"{path} holds {count} volumes; choose one with --volume 0 to --volume {count - 1}")
+    if volume is not None and not 0 <= volume < count:
+        raise InputError(f"--volume {volume} is not in {path}, which holds {count} (counted from 0)")
+    if len(size) == 4:
+        reader.SetExtractIndex([0, 0, 0, volume or 0])
+        reader.SetExtractSize([*size[:3], 0])
+
+
+def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
+    axes = np.reshape(image.GetDirection(), (3, 3)) if image.GetDimension() == 3 else None
+    if axes is None:
+        raise InputError(f"{path} is not a 3-D image; {_EXPECTED}")
+    spacing = image.GetSpacing()
+    if not all(math.isfinite(s) and s > 0 for s in spacing) or not np.isfinite(image.GetOrigin()).all():
+        raise InputError(f"{path} has the spacing {spacing} mm; expected three positive numbers")
+    if not np.isfinite(axes).all() or abs(np.linalg.det(axes)) < 0.9:
+        raise InputError(f"{path} has axes that are not at right angles (determinant {np.linalg.det(axes):.3f}); resample it first")
+    return image
+
+
+def _check_nifti(path: Path) -> None:
+    """What SimpleITK passes over in silence: impossible spacing, a singular direction, a file that stops too early."""
+    zipped = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            head = file.read(540)
+    except (OSError, EOFError, zlib.error):
+        raise InputError(f"{path} is not a gzip file or is damaged; copy it again") from None
+    order = {b"\x5c\x01\x00\x00": "<", b"\x00\x00\x01\x5c": ">"}.get(head[:4])
+    if order is None and head[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
+        return  # NIfTI-2: rare, and SimpleITK refuses what it cannot read
+    if order is None or len(head) < 348:
+        raise InputError(f"{path} is not a NIfTI file (its first bytes are no NIfTI header); {_EXPECTED}")
+    dim = struct.unpack(order + "8h", head[40:56])
+    bitpix = struct.unpack(order + "h", head[72:74])[0]
+    pixdim = struct.unpack(order + "8f", head[76:108])
+    offset = struct.unpack(order + "f", head[108:112])[0]
+    axes = dim[1 : 1 + min(max(dim[0], 0), 7)]
+    if not axes or min(axes) < 1:
+        raise InputError(f"{path} has the size {list(axes)} in its header; expected three positive counts")
+    spacing = pixdim[1 : 1 + min(3, len(axes))]
+    if not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise InputError(f"{path} has the spacing {tuple(spacing)} mm in its header; expected three positive numbers")
+    if struct.unpack(order + "h", head[254:256])[0] > 0:
+        rows = np.reshape(struct.unpack(order + "12f", head[280:328]), (3, 4))[:, :3]
+        if not np.isfinite(rows).all() or abs(np.linalg.det(rows)) < 1e-6 * float(np.prod(spacing)):
+            raise InputError(f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header")
+    _check_length(path, int(offset) + math.prod(axes) * bitpix // 8, zipped=zipped)
+
+
+def _check_length(path: Path, wanted: int, *, zipped: bool) -> None:
+    """SimpleITK fills what is missing with zeros, so a scan that was cut off would look like one that ends early."""
+    held = _unpacked_length(path, wanted) if zipped else path.stat().st_size
+    if held < wanted:
+        raise InputError(f"{path} is cut off: its header promises {wanted} bytes, it holds {held}; copy it again")
+
+
+def _unpacked_length(path: Path, wanted: int) -> int:
+    """From the gzip trailer, which is cheap; by unpacking where the trailer disagrees (several members, or cut off)."""
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        if struct.unpack("<I", file.read(4))[0] == wanted % 2**32:
+            return wanted
+    held = 0
+    try:
+        with gzip.open(path, "rb") as file:
+            while part := file.read(1 << 24):
+                held += len(part)
+    except (OSError, EOFError, zlib.error):
+        return min(held, wanted - 1)
+    return held
+
+
+def _check_metaimage(path: Path) -> None:
+    """MetaIO turns a zero spacing into 1, and a missing direction into any."""
+    fields = _text_fields(path, "=", until="elementdatafile")
+    if "ndims" not in fields:
+        raise InputError(f"{path} is not a MetaImage file (no NDims in its header); {_EXPECTED}")
+    spacing = _numbers(fields.get("elementspacing", "1 1 1"))
+    _demand_spacing(path, spacing[:3])
+    for key in ("transformmatrix", "rotation", "orientation"):
+        _demand_direction(path, _numbers(fields.get(key, "1 0 0 0 1 0 0 0 1")))
+
+
+def _check_nrrd(path: Path) -> None:
+    """The NRRD reader passes over NaN and zero vectors."""
+    with path.open("rb") as file:
+        if file.read(4) != b"NRRD":
+            raise InputError(f"{path} is not a NRRD file (its first bytes are not NRRD); {_EXPECTED}")
+    fields = _text_fields(path, ":")
+    if "spacings" in fields:
+        _demand_spacing(path, [s for s in _numbers(fields["spacings"]) if not math.isnan(s)] or [math.nan])
+    if "space directions" in fields:
+        vectors = fields["space directions"].replace("none", " ").replace("(", " ").replace(")", " ").replace(",", " ")
+        numbers = _numbers(vectors)
+        if len(numbers) == 9:
+            _demand_spacing(path, list(np.linalg.norm(np.reshape(numbers, (3, 3)), axis=1)))
+            _demand_direction(path, numbers)
+
+
+def _text_fields(path: Path, sign: str, until: str = "") -> dict[str, str]:
+    """The header lines `key sign value` before the first empty line, keys in lower case."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        for line in file.read(1 << 16).split(b"\n"):
+            text = line.decode("latin-1").strip()
+            if not text:
+                break
+            key, found, value = text.partition(sign)
+            if found:
+                fields[key.strip().lower()] = value.strip()
+            if until and key.strip().lower() == until:
+                break
+    return fields
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split()]
+    except ValueError:
+        return [math.nan]
+
+
+def _demand_spacing(path: Path, spacing: list[float]) -> None:
+    if not all(math.isfinite(s) and s > 0 for s in spacing):
+        raise InputError(f"{path} has the spacing {tuple(spacing)} mm in its header; expected three positive numbers")
+
+
+def _demand_direction(path: Path, numbers: list[float]) -> None:
+    if len(numbers) == 9:
+        rows = np.reshape(numbers, (3, 3))
+        size = float(np.prod(np.linalg.norm(rows, axis=1)))
+        if not np.isfinite(rows).all() or abs(np.linalg.det(rows)) < 1e-3 * max(size, 1e-12):
+            raise InputError(f"{path} has a singular direction matrix; repair the header")
+
+
+def _core_of(problem: RuntimeError) -> str:
+    """The last line of an ITK exception, which says what happened."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[-1].removeprefix("ITK ERROR: ")[:200] if lines else "unknown reason"

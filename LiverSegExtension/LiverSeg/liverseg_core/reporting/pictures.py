@@ -1,0 +1,128 @@
+"""Scan and mask -> PNG pictures with outlines. NumPy and SimpleITK only."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..geometry import Grid, bounding_block, resampled
+from ..labels import LABELS, LESION, LIVER
+from ..phases import PHASES
+from ..records import LabelMask, Scan
+
+Rgb = np.ndarray  # uint8 [row, column, 3]
+_VIEW_PX = 460  # height of the three views
+_TILE_PX = 190
+_GAP_PX = 6
+
+
+def three_views(scan: Scan, mask: LabelMask) -> Rgb:
+    """Axial, coronal and sagittal through the liver's middle (the scan's, when there is none), side by side."""
+    canvas = _Canvas(scan, mask)
+    return _row([_at_height(canvas.view(axis, int(canvas.middle[axis])), _VIEW_PX) for axis in (2, 1, 0)])
+
+
+def montage(scan: Scan, mask: LabelMask, most: int = 24, columns: int = 6) -> Rgb:
+    """Axial slices from the top of the liver to its bottom, evenly spaced, head first."""
+    canvas = _Canvas(scan, mask)
+    first, last = canvas.span
+    count = min(most, last - first)
+    chosen = np.unique(np.round(np.linspace(last - 1, first, count)).astype(int))[::-1]
+    tiles = [_at_height(canvas.view(2, int(k)), _TILE_PX) for k in chosen]
+    rows = [_row(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate([_padded(row, width) for row in rows])
+
+
+def png_bytes(picture: Rgb) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        save_png(picture, path)
+        return path.read_bytes()
+
+
+def save_png(picture: Rgb, path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(path))
+
+
+class _Canvas:
+    """Draws planes of one scan with the outlines of one mask."""
+
+    def __init__(self, scan: Scan, mask: LabelMask) -> None:
+        self.scan, self.mask = scan, mask
+        self.grid = scan.grid.canonical()
+        liver = (mask.voxels == LIVER) | (mask.voxels == LESION)
+        block = bounding_block(liver if liver.any() else mask.voxels > 0, mask.grid) or scan.grid
+        first, last = self.grid.overlap(block)
+        self.span = (int(first[2]), int(last[2]))
+        self.middle = (first + last - 1) // 2
+        if liver.any():
+            centre = self.grid.index_of(mask.grid.world_mm(np.argwhere(liver)[:: max(1, liver.sum() // 5000), ::-1]).mean(axis=0))
+            self.middle = np.clip(np.round(centre).astype(int), 0, np.asarray(self.grid.size) - 1)
+        self.low, self.high = _display_range(scan, liver)
+        extent = np.asarray(self.grid.size) * self.grid.spacing_mm
+        self.pixel_mm = float(max(0.4, extent.max() / 640))
+
+    def view(self, axis: int, index: int) -> Rgb:
+        plane = self.grid.plane(axis, index, self.pixel_mm)
+        grey = resampled(self.scan.voxels, self.scan.grid, plane, outside=self.low)[0]
+        shade = (np.clip((grey - self.low) / (self.high - self.low), 0, 1) * 255).astype(np.uint8)
+        picture = np.repeat(shade[..., None], 3, axis=-1)
+        codes, block = self._near(plane)
+        for code in (int(c) for c in np.unique(codes) if c):
+            inside = resampled((codes == code).astype(np.uint8), block, plane)[0] >= 0.5
+            picture[_outline(inside)] = LABELS[code].colour
+        return picture
+
+    def _near(self, plane: Grid) -> tuple[np.ndarray, Grid]:
+        """The part of the mask around a plane, so that outlines are interpolated and not the whole volume."""
+        first, last = self.mask.grid.overlap(plane, margin_mm=1.01 * max(self.mask.grid.spacing_mm))
+        block = self.mask.grid.cropped(first, last - first)
+        return self.mask.voxels[block.slices_in(self.mask.grid)], block
+
+
+def _outline(inside: np.ndarray) -> np.ndarray:
+    """Two pixels wide, on the border of the region."""
+    padded = np.pad(inside, 1)
+    eroded = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    edge = inside & ~eroded
+    out: np.ndarray = edge.copy()
+    out[1:] |= edge[:-1] & inside[1:]
+    out[:, 1:] |= edge[:, :-1] & inside[:, 1:]
+    return out
+
+
+def _display_range(scan: Scan, liver: np.ndarray) -> tuple[float, float]:
+    """The phase's window on CT; on MR from black to what is bright in and around the liver."""
+    window = PHASES[scan.phase].display
+    if window is not None:
+        return window[0] - window[1] / 2, window[0] + window[1] / 2
+    values = scan.voxels.ravel()[:: max(1, scan.voxels.size // 400_000)]
+    low, high = (float(q) for q in np.percentile(values, (1.0, 99.7)))
+    if liver.any():
+        high = max(min(high, 3.5 * float(np.median(scan.voxels[liver])) - 2.5 * low), low + 0.3 * (high - low))
+    return low, max(high, low + 1e-3)
+
+
+def _at_height(picture: Rgb, height: int) -> Rgb:
+    """Resized by nearest pixel; planes are already drawn at about one pixel a screen pixel."""
+    rows = (np.arange(height) * picture.shape[0] / height).astype(int)
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    columns = (np.arange(width) * picture.shape[1] / width).astype(int)
+    resized: Rgb = picture[rows][:, columns]
+    return resized
+
+
+def _row(pictures: Sequence[Rgb]) -> Rgb:
+    height = max(p.shape[0] for p in pictures)
+    gap = np.zeros((height, _GAP_PX, 3), np.uint8)
+    parts = [part for picture in pictures for part in (picture, gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def _padded(row: Rgb, width: int) -> Rgb:
+    return np.pad(row, ((0, _GAP_PX), (0, width - row.shape[1]), (0, 0)))

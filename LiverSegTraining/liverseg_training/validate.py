@@ -1,0 +1,150 @@
+"""A model folder, run over reference cases through the corridor that users walk through: what is measured is what they get."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from liverseg_core.agreement import dsc, on_grid_of, structure
+from liverseg_core.errors import InputError
+from liverseg_core.labels import LABELS
+from liverseg_core.model_card import Measured, ModelCard
+from liverseg_core.models import Model
+from liverseg_core.phases import CT_RANGE_HU, PHASES
+from liverseg_core.pipeline import segment_scan
+from liverseg_core.reading import read_mask, read_scan, take_scan
+from liverseg_core.records import LabelMask, Scan
+from monai.metrics import compute_hausdorff_distance
+
+from .cases import Case
+from .contrast import HELD_OUT
+
+
+@dataclass(frozen=True)
+class Score:
+    """One structure of one case, native grid."""
+
+    case: str
+    phase: str
+    structure: str
+    dsc: float
+    hd95_mm: float
+    volume_ml: float
+    reference_ml: float
+    seconds: float
+
+
+def validate(
+    model: Model, cases: Sequence[Case], *, contrast: str = "", quality: str = "standard", device: str = "auto"
+) -> Iterator[Score]:
+    """Scores as they come: DSC and HD95 of every structure that the reference annotated."""
+    for case in cases:
+        scan, reference = read_scan(case.image, case.phase), read_mask(case.labels)
+        if contrast:
+            scan = resynthesised(scan, reference, contrast, seed=sum(map(ord, case.id)))
+        result = segment_scan(scan, model, quality=quality, device=device, allow_unfit=True)
+        ours = on_grid_of(result.mask, reference)
+        for code in model.card.labels:
+            if code in case.annotated:
+                yield _score(case.id, scan.phase, code, ours, reference, result.report.seconds["total"])
+
+
+def resynthesised(scan: Scan, reference: LabelMask, contrast: str, seed: int) -> Scan:
+    """The same patient in a contrast family that training never makes."""
+    if contrast not in HELD_OUT:
+        raise InputError(f"unknown contrast {contrast!r}; held-out families: {', '.join(HELD_OUT)}")
+    voxels = scan.voxels.astype(np.float32)
+    low, high = CT_RANGE_HU if PHASES[scan.phase].modality == "CT" else np.percentile(voxels, (0.5, 99.8))
+    unit = torch.from_numpy(np.clip((voxels - low) / (high - low), 0, 1).astype(np.float32))
+    drawn = HELD_OUT[contrast](unit, torch.from_numpy(reference.voxels), np.random.default_rng(seed))
+    return take_scan(drawn.numpy() * 1000, scan.grid, phase="mr_unknown", source=f"{scan.source} as {contrast}")
+
+
+def summary(scores: Sequence[Score], *, by: str = "phase") -> list[dict[str, str | float | int]]:
+    """Mean and worst of every structure for each phase. NaN (absent from both) is left out and not counted."""
+    rows: list[dict[str, str | float | int]] = []
+    keys = sorted({(getattr(score, by), score.structure) for score in scores})
+    for key, name in keys:
+        own = [s for s in scores if getattr(s, by) == key and s.structure == name and not math.isnan(s.dsc)]
+        if own:
+            rows.append({
+                "phase": key, "structure": name, "n": len(own), "dsc_mean": _mean([s.dsc for s in own]),
+                "dsc_worst": min(s.dsc for s in own), "worst_case": min(own, key=lambda s: s.dsc).case,
+                "hd95_mm_mean": _mean([s.hd95_mm for s in own]), "hd95_mm_worst": max(s.hd95_mm for s in own),
+                "seconds_mean": _mean([s.seconds for s in own]),
+            })  # fmt: skip
+    return rows
+
+
+def save_scores(scores: Sequence[Score], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(Score.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(vars(score) for score in scores)
+
+
+def written_into_card(folder: Path, scores: Sequence[Score], cases: str) -> ModelCard:
+    """The card with what was measured, phase by phase, of the liver."""
+    card = ModelCard.load(folder)
+    measured = dict(card.measured)
+    for row in summary([s for s in scores if s.structure == "liver"]):
+        measured[str(row["phase"])] = Measured(
+            round(float(row["dsc_mean"]), 4), round(float(row["dsc_worst"]), 4), int(row["n"]), cases
+        )
+    card = replace(card, measured=measured)
+    card.save(folder)
+    return card
+
+
+def pairs(rows: Sequence[Sequence[str]]) -> tuple[Case, ...]:
+    """Cases given on the command line as IMAGE MASK PHASE; the mask's codes are what it annotates."""
+    cases = []
+    for image, mask, phase in rows:
+        codes = np.unique(read_mask(Path(mask)).voxels)
+        cases.append(Case(Path(image).parent.name, Path(image), Path(mask), phase, tuple(int(c) for c in codes if c)))
+    return tuple(cases)
+
+
+def chosen_cases(cases: Sequence[Case], file: Path) -> tuple[Case, ...]:
+    """The validation cases of a split file, or the ids of a plain JSON list."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{file} cannot be read as a split: {problem}") from None
+    wanted = set(content["validation"] if isinstance(content, dict) else content)
+    missing = wanted - {case.id for case in cases}
+    if missing:
+        raise InputError(f"{file} names cases that are not in the data folder: {', '.join(sorted(missing))}")
+    return tuple(case for case in cases if case.id in wanted)
+
+
+def _score(case: str, phase: str, code: int, ours: LabelMask, reference: LabelMask, seconds: float) -> Score:
+    one, other = structure(ours, code), structure(reference, code)
+    ml = reference.grid.voxel_ml
+    return Score(
+        case, phase, LABELS[code].key, dsc(one, other), _hd95_mm(one, other, reference.grid.spacing_mm),
+        float(one.sum()) * ml, float(other.sum()) * ml, seconds,
+    )  # fmt: skip
+
+
+def _hd95_mm(one: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, float, float]) -> float:
+    """MONAI's: the larger of the two directed 95th percentiles, mm; NaN when one of the masks is empty."""
+    if not one.any() or not other.any():
+        return math.nan
+    either = one | other
+    spans = [np.flatnonzero(either.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    block = tuple(slice(max(0, s[0] - 1), s[-1] + 2) for s in spans)
+    tensors = [torch.from_numpy(np.ascontiguousarray(mask[block]))[None, None] for mask in (one, other)]
+    distance = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=list(spacing_mm[::-1]))
+    return float(distance[0, 0])
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if not math.isnan(v)]
+    return sum(known) / len(known) if known else math.nan
