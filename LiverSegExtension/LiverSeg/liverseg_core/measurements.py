@@ -33,7 +33,7 @@ def volume_ml(segment: Segment) -> float:
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "volume": Quantity("ml", volume_ml, "voxels x voxel volume", "ISO/IEC definition of counting; no smoothing", _ABSENT),
+    "volume": Quantity("ml", volume_ml, "voxels x voxel volume", "voxel counting: no surface, no smoothing", _ABSENT),
 }
 
 

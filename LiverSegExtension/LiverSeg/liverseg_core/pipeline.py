@@ -103,7 +103,8 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
     walk = Walk(listener or Listener())
     check_output(request.out, overwrite=request.overwrite)
     with walk.room("reading"):
-        find_model(request.model)  # refuse an unknown model before the scan is read
+        find_model(request.model)  # refuse an unknown model or device before the scan is read
+        _device_named(request.device)
         reference = None if request.reference is None else read_mask(request.reference)
         scan = read_scan(request.scan, request.phase, volume=request.volume, series=request.series)
         model = _fit_model(find_model(request.model, scan.phase), scan.phase, allow_unfit=request.allow_unfit)
@@ -130,17 +131,14 @@ def segment_scan(
     walk: Walk | None = None,
 ) -> Result:
     """The walk itself, on records in memory: stage after stage, then back to the scan's own grid."""
-    from .inference import device_named
-
     walk = walk or Walk()
     if quality not in QUALITIES:
         raise InputError(f"unknown quality {quality!r}; expected one of: {', '.join(QUALITIES)}")
     notices = list(scan.notices)
     if scan.phase not in model.card.fit_phases:
         notices.append(_unfit(model.card, scan.phase, allow_unfit=allow_unfit))
-    with walk.room("inference"):
-        where = device_named(device)
-    mask = _drawn(scan, model, quality, str(where), walk)
+    where = _device_named(device)
+    mask = _drawn(scan, model, quality, where, walk)
     with walk.room("measurements"):
         codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
         segments = cut_segments(mask, codes)
@@ -153,7 +151,7 @@ def segment_scan(
         version=__version__,
         model={"name": card.name, "sha256": card.sha256, "licence": card.licence},
         phase={"used": scan.phase, "how": scan.phase_how},
-        device=str(where),
+        device=where,
         scan=_scan_facts(scan.source, scan.grid),
         measurements=measurements,
         warnings=tuple(notices),
@@ -216,6 +214,15 @@ def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> L
             else:
                 mask = clean(restore(logits, scan.grid), stage.post)
     return mask
+
+
+def _device_named(name: str) -> str:
+    """What was asked for, resolved; imports torch only where a device must be looked for."""
+    if name == "cpu":
+        return name
+    from .inference import device_named
+
+    return str(device_named(name))
 
 
 def _fit_model(folder: Path, phase: str, *, allow_unfit: bool) -> Model:

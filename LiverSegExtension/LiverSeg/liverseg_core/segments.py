@@ -73,7 +73,7 @@ def _largest(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
 
 def _fill_holes(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
     del voxel_ml
-    filled: np.ndarray = ndimage.binary_fill_holes(mask)
+    filled: np.ndarray = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)))) > 0
     return filled
 
 

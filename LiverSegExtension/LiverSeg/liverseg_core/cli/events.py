@@ -30,11 +30,11 @@ class Terminal:
     def started(self) -> None:
         self.event("started", pid=os.getpid(), protocol=PROTOCOL)
 
-    def event(self, name: str, **facts: Any) -> None:
+    def event(self, event: str, **facts: Any) -> None:
         """One ASCII line on stdout, flushed; nothing without --json-lines."""
         if self.json_lines:
             with self._lock:
-                print(json.dumps({"event": name, **facts}), flush=True)
+                print(json.dumps({"event": event, **facts}), flush=True)
 
     def say(self, text: str) -> None:
         """A line for a person; machines read events."""

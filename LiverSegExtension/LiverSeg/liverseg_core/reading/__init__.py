@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import InputError
 from ..geometry import Grid, grid_of
@@ -12,6 +13,8 @@ from ..phases import phase_named
 from ..records import LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what matters is refused below in words; the rest is noise on stderr
 
 __all__ = ["read_mask", "read_scan", "take_scan"]
 
@@ -33,7 +36,7 @@ def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, ser
         if series is not None:
             raise InputError(f"--series chooses among DICOM series, but {path} is one file; leave it out")
         image = files.read_image(path, volume)
-        voxels, grid, modality, told, notices = files.voxels_of(image, path), grid_of(image), None, "", ()
+        voxels, grid, modality, told, notices = files.voxels_of(image, path, volume), grid_of(image), None, "", ()
     return take_scan(voxels, grid, phase=phase, source=str(path), modality=modality, told=told, notices=notices)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from . import nifti
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-_EXPECTED = f"expected a 3-D scan ({', '.join(_SUFFIXES)}) or a folder of DICOM files"
+_EXPECTED = nifti.EXPECTED
 
 
 def read_image(path: Path, volume: int | None) -> sitk.Image:
@@ -25,11 +23,11 @@ def read_image(path: Path, volume: int | None) -> sitk.Image:
     if not name.endswith(_SUFFIXES):
         raise InputError(f"{path.name} is not a format LiverSeg reads; {_EXPECTED}")
     if name.endswith((".nii", ".nii.gz")):
-        _check_nifti(path)
+        nifti.check(path)
     elif name.endswith((".mha", ".mhd")):
         _check_metaimage(path)
     else:
-        _check_nrrd(path)
+        check_nrrd(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -37,17 +35,21 @@ def read_image(path: Path, volume: int | None) -> sitk.Image:
         _choose(reader, path, volume)
         image = reader.Execute()
     except RuntimeError as problem:
-        raise InputError(f"{path} cannot be read: {_core_of(problem)}; {_EXPECTED}") from None
+        raise InputError(f"{path} cannot be read: {core_of(problem)}; {_EXPECTED}") from None
     return _three_dimensional(image, path)
 
 
-def voxels_of(image: sitk.Image, path: Path) -> np.ndarray:
-    """The array [k, j, i] of a scalar image; refuses colours and complex numbers."""
+def voxels_of(image: sitk.Image, path: Path, volume: int | None = None) -> np.ndarray:
+    """The array [k, j, i] of a scalar image, NaN where the file says so; refuses colours and complex numbers."""
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (colours or vectors); expected one")
     voxels = sitk.GetArrayFromImage(image)
     if voxels.dtype.kind == "c":
         raise InputError(f"{path} holds complex numbers; expected magnitudes")
+    if voxels.dtype.kind == "f" and path.name.lower().endswith((".nii", ".nii.gz")):
+        lost = nifti.not_finite(path, voxels.shape, volume or 0)
+        if lost is not None and lost.any():
+            voxels[lost] = np.nan
     return voxels
 
 
@@ -79,59 +81,6 @@ def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
     return image
 
 
-def _check_nifti(path: Path) -> None:
-    """What SimpleITK passes over in silence: impossible spacing, a singular direction, a file that stops too early."""
-    zipped = path.name.lower().endswith(".gz")
-    try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            head = file.read(540)
-    except (OSError, EOFError, zlib.error):
-        raise InputError(f"{path} is not a gzip file or is damaged; copy it again") from None
-    order = {b"\x5c\x01\x00\x00": "<", b"\x00\x00\x01\x5c": ">"}.get(head[:4])
-    if order is None and head[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
-        return  # NIfTI-2: rare, and SimpleITK refuses what it cannot read
-    if order is None or len(head) < 348:
-        raise InputError(f"{path} is not a NIfTI file (its first bytes are no NIfTI header); {_EXPECTED}")
-    dim = struct.unpack(order + "8h", head[40:56])
-    bitpix = struct.unpack(order + "h", head[72:74])[0]
-    pixdim = struct.unpack(order + "8f", head[76:108])
-    offset = struct.unpack(order + "f", head[108:112])[0]
-    axes = dim[1 : 1 + min(max(dim[0], 0), 7)]
-    if not axes or min(axes) < 1:
-        raise InputError(f"{path} has the size {list(axes)} in its header; expected three positive counts")
-    spacing = pixdim[1 : 1 + min(3, len(axes))]
-    if not all(math.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"{path} has the spacing {tuple(spacing)} mm in its header; expected three positive numbers")
-    if struct.unpack(order + "h", head[254:256])[0] > 0:
-        rows = np.reshape(struct.unpack(order + "12f", head[280:328]), (3, 4))[:, :3]
-        if not np.isfinite(rows).all() or abs(np.linalg.det(rows)) < 1e-6 * float(np.prod(spacing)):
-            raise InputError(f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header")
-    _check_length(path, int(offset) + math.prod(axes) * bitpix // 8, zipped=zipped)
-
-
-def _check_length(path: Path, wanted: int, *, zipped: bool) -> None:
-    """SimpleITK fills what is missing with zeros, so a scan that was cut off would look like one that ends early."""
-    held = _unpacked_length(path, wanted) if zipped else path.stat().st_size
-    if held < wanted:
-        raise InputError(f"{path} is cut off: its header promises {wanted} bytes, it holds {held}; copy it again")
-
-
-def _unpacked_length(path: Path, wanted: int) -> int:
-    """From the gzip trailer, which is cheap; by unpacking where the trailer disagrees (several members, or cut off)."""
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        if struct.unpack("<I", file.read(4))[0] == wanted % 2**32:
-            return wanted
-    held = 0
-    try:
-        with gzip.open(path, "rb") as file:
-            while part := file.read(1 << 24):
-                held += len(part)
-    except (OSError, EOFError, zlib.error):
-        return min(held, wanted - 1)
-    return held
-
-
 def _check_metaimage(path: Path) -> None:
     """MetaIO turns a zero spacing into 1, and a missing direction into any."""
     fields = _text_fields(path, "=", until="elementdatafile")
@@ -143,7 +92,7 @@ def _check_metaimage(path: Path) -> None:
         _demand_direction(path, _numbers(fields.get(key, "1 0 0 0 1 0 0 0 1")))
 
 
-def _check_nrrd(path: Path) -> None:
+def check_nrrd(path: Path) -> None:
     """The NRRD reader passes over NaN and zero vectors."""
     with path.open("rb") as file:
         if file.read(4) != b"NRRD":
@@ -195,7 +144,7 @@ def _demand_direction(path: Path, numbers: list[float]) -> None:
             raise InputError(f"{path} has a singular direction matrix; repair the header")
 
 
-def _core_of(problem: RuntimeError) -> str:
+def core_of(problem: RuntimeError) -> str:
     """The last line of an ITK exception, which says what happened."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return lines[-1].removeprefix("ITK ERROR: ")[:200] if lines else "unknown reason"

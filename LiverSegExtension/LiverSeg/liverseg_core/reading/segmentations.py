@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..geometry import grid_of
 from ..labels import LABELS
 from ..records import LabelMask
-from .files import _check_nrrd, _core_of
+from .files import check_nrrd, core_of
 
 
 def as_codes(voxels: np.ndarray, source: str) -> np.ndarray:
@@ -27,11 +27,11 @@ def as_codes(voxels: np.ndarray, source: str) -> np.ndarray:
 
 def read_segmentation(path: Path) -> LabelMask:
     """A Slicer segmentation: each segment's code follows from its SNOMED code, its name, or its own label value."""
-    _check_nrrd(path)
+    check_nrrd(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as problem:
-        raise InputError(f"{path} cannot be read: {_core_of(problem)}") from None
+        raise InputError(f"{path} cannot be read: {core_of(problem)}") from None
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     layers = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:

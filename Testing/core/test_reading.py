@@ -1,0 +1,285 @@
+"""Files of every kind, and every way in which one can be no scan."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from liverseg_core.errors import InputError
+from liverseg_core.geometry import Grid, as_image, grid_of
+from liverseg_core.labels import LABELS
+from liverseg_core.reading import read_mask, read_scan
+from liverseg_core.reading.modality import guess_modality
+from liverseg_core.records import LabelMask
+from liverseg_core.reporting import save_masks
+from liverseg_core.synthetic import abdomen
+from phantoms import GRIDS, SHARED, bright_liver, saved_scan
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+SMALL = Grid((12, 10, 8), (1.0, 1.5, 2.0), (5.0, 6.0, 7.0))
+VOXELS = np.arange(960, dtype=np.int16).reshape(SMALL.array_shape)
+
+
+def nifti(path: Path, **changes: tuple[int, bytes]) -> Path:
+    """A good NIfTI, then bytes changed at offsets."""
+    sitk.WriteImage(as_image(VOXELS, SMALL), str(path))
+    raw = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    for offset, content in changes.values():
+        raw[offset : offset + len(content)] = content
+    path.write_bytes(gzip.compress(bytes(raw)) if path.suffix == ".gz" else bytes(raw))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_format_gives_the_same_voxels_in_the_same_place(tmp_path, suffix: str, name: str) -> None:
+    scan = bright_liver(GRIDS[name])
+    read = read_scan(saved_scan(tmp_path / f"scan{suffix}", scan), "ct_portal")
+    np.testing.assert_array_equal(read.voxels, scan.voxels)
+    assert read.grid.matches(scan.grid, tolerance_mm=1e-2)  # NIfTI keeps single precision
+    assert read.phase == "ct_portal"
+
+
+FLOAT = lambda value: struct.pack("<f", value)
+BAD_HEADERS = {
+    "zero spacing": (80, FLOAT(0.0)),
+    "negative spacing": (84, FLOAT(-1.5)),
+    "NaN spacing": (88, FLOAT(np.nan)),
+    "singular direction": (280, struct.pack("<12f", *[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])),
+    "no size": (42, struct.pack("<h", 0)),
+    "not a header": (0, b"#!/bin/sh"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("fault", BAD_HEADERS)
+def test_a_nifti_header_that_simpleitk_would_pass_over_is_refused(tmp_path, fault: str, suffix: str) -> None:
+    path = nifti(tmp_path / f"scan{suffix}", fault=BAD_HEADERS[fault])
+    with pytest.raises(InputError, match=r"spacing|singular|size|not a NIfTI"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("kept", [0.0, 0.05, 0.5, 0.98])
+def test_a_file_that_was_cut_off_is_refused(tmp_path, suffix: str, kept: float) -> None:
+    grid = Grid((30, 30, 30))
+    noise = np.random.default_rng(0).integers(0, 30000, grid.array_shape).astype(np.int16)
+    path = tmp_path / f"scan{suffix}"
+    sitk.WriteImage(as_image(noise, grid), str(path))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(InputError):
+        read_scan(path)
+
+
+def test_a_gzip_of_several_members_is_whole(tmp_path) -> None:
+    path = nifti(tmp_path / "scan.nii.gz")
+    raw = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(raw[:1000]) + gzip.compress(raw[1000:]))
+    np.testing.assert_array_equal(read_scan(path, "mr_t2").voxels, VOXELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.nii.gz", b"", "empty"),
+        ("text.nii", b"this is a letter, not a scan\n" * 40, "not a NIfTI"),
+        ("text.nii.gz", b"this is a letter, not a scan\n" * 40, "gzip"),
+        ("text.nrrd", b"this is a letter, not a scan\n" * 40, "not a NRRD"),
+        ("text.mha", b"this is a letter, not a scan\n" * 40, "not a MetaImage"),
+        ("letter.docx", b"PK", "not a format"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_a_sentence(tmp_path, name: str, content: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        read_scan(tmp_path / name)
+
+
+@pytest.mark.parametrize("spacing", ["0 1 1", "nan 1 1", "-1 1 1"])
+def test_impossible_spacing_in_a_text_header_is_refused(tmp_path, spacing: str) -> None:
+    sitk.WriteImage(as_image(VOXELS, SMALL), str(tmp_path / "scan.mhd"))
+    header = (tmp_path / "scan.mhd").read_text().splitlines()
+    changed = [f"ElementSpacing = {spacing}" if line.startswith("ElementSpacing") else line for line in header]
+    (tmp_path / "scan.mhd").write_text("\n".join(changed) + "\n")
+    with pytest.raises(InputError, match="spacing"):
+        read_scan(tmp_path / "scan.mhd")
+
+
+@pytest.mark.parametrize("vectors", ["(0,0,0) (0,1,0) (0,0,1)", "(1,0,0) (1,0,0) (0,0,1)", "(nan,0,0) (0,1,0) (0,0,1)"])
+def test_impossible_directions_in_a_nrrd_are_refused(tmp_path, vectors: str) -> None:
+    sitk.WriteImage(as_image(VOXELS, SMALL), str(tmp_path / "scan.nrrd"))
+    head, _, data = (tmp_path / "scan.nrrd").read_bytes().partition(b"\n\n")
+    lines = [b"space directions: " + vectors.encode() if li.startswith(b"space dir") else li for li in head.split(b"\n")]
+    (tmp_path / "scan.nrrd").write_bytes(b"\n".join(lines) + b"\n\n" + data)
+    with pytest.raises(InputError):
+        read_scan(tmp_path / "scan.nrrd")
+
+
+def test_pictures_colours_and_missing_files_are_refused(tmp_path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((9, 9), np.int16)), str(tmp_path / "flat.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((5, 9, 9, 3), np.uint8), isVector=True), str(tmp_path / "rgb.nrrd"))
+    with pytest.raises(InputError, match="2-D picture"):
+        read_scan(tmp_path / "flat.nii.gz")
+    with pytest.raises(InputError, match="3 values a voxel"):
+        read_scan(tmp_path / "rgb.nrrd")
+    with pytest.raises(InputError, match="does not exist"):
+        read_scan(tmp_path / "nowhere.nii.gz")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "letter.txt").write_text("no DICOM here")
+    with pytest.raises(InputError, match="no DICOM"):
+        read_scan(tmp_path / "notes")
+
+
+def test_four_dimensions_ask_for_a_volume_and_give_it(tmp_path) -> None:
+    volumes = [as_image(VOXELS + 1000 * n, SMALL) for n in range(3)]
+    sitk.WriteImage(sitk.JoinSeries(volumes), str(tmp_path / "series.nii.gz"))
+    with pytest.raises(InputError, match=r"3 volumes; choose one with --volume 0 to --volume 2"):
+        read_scan(tmp_path / "series.nii.gz")
+    with pytest.raises(InputError, match="--volume 3"):
+        read_scan(tmp_path / "series.nii.gz", volume=3)
+    second = read_scan(tmp_path / "series.nii.gz", "mr_t2", volume=1)
+    np.testing.assert_array_equal(second.voxels, VOXELS + 1000)
+    assert second.grid.matches(SMALL, tolerance_mm=1e-3)
+
+
+def test_constant_and_all_nan_are_refused_and_a_few_nan_are_background(tmp_path) -> None:
+    for name, value in (("constant", 7.0), ("nan", np.nan)):
+        sitk.WriteImage(as_image(np.full(SMALL.array_shape, value, np.float32), SMALL), str(tmp_path / f"{name}.nii"))
+        with pytest.raises(InputError):
+            read_scan(tmp_path / f"{name}.nii")
+    few = VOXELS.astype(np.float32)
+    few[0, 0, :3] = [np.nan, np.inf, -np.inf]
+    sitk.WriteImage(as_image(few, SMALL), str(tmp_path / "few.nii"))
+    scan = read_scan(tmp_path / "few.nii", "mr_t2")
+    assert np.isfinite(scan.voxels).all()
+    assert (scan.voxels[0, 0, :3] == 3.0).all()
+    assert [n.code for n in scan.notices] == ["nan_voxels"]
+    assert "3 voxels" in scan.notices[0].text
+
+
+def test_a_single_slice_works_and_says_so(tmp_path) -> None:
+    scan = read_scan(saved_scan(tmp_path / "slice.nii.gz", bright_liver(GRIDS["single slice"])), "ct_portal")
+    assert [n.code for n in scan.notices] == ["thick_slices"]
+
+
+@pytest.mark.parametrize(("contrast", "modality"), [("ct", "CT"), ("t1", "MR"), ("t2", "MR")])
+def test_ct_and_mr_are_told_apart_by_their_intensities(contrast: str, modality: str) -> None:
+    scan, _, _ = abdomen(contrast, grid=Grid((45, 32, 28), (7.8, 7.8, 9.0), (-175.5, -123.5, -132.0)))
+    guess = guess_modality(scan.voxels)
+    assert guess.modality == modality
+    assert guess.confidence > 0.9
+    assert f"{guess.confidence:.2f}" in guess.sentence
+
+
+def test_a_guessed_modality_is_a_warning(tmp_path) -> None:
+    scan = read_scan(nifti(tmp_path / "scan.nii.gz"))
+    assert scan.phase == "mr_unknown"
+    assert [n.code for n in scan.notices] == ["phase_guessed"]
+    assert "confidence" in scan.notices[0].text
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the development data")
+@pytest.mark.parametrize("case", ["btcv_0005", "chaos_t2spir_05", "ircadb_17"])
+def test_real_scans_are_told_apart(case: str) -> None:
+    scan = read_scan(SHARED / "cases" / case / "image.nii.gz")
+    assert scan.phase == ("mr_unknown" if "chaos" in case else "ct_unknown")
+
+
+def dicom_series(folder: Path, *, z_mm: list[float], description: str = "LIVER", modality: str = "CT", uid: str = "1.2.3") -> Path:
+    """A plain series, one file a slice in any order; stored values times 2 minus 100 are HU."""
+    folder.mkdir(exist_ok=True)
+    for n, z in enumerate(z_mm):
+        data = Dataset()
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{uid}.{n + 1}"
+        data.Modality, data.SeriesDescription, data.PatientID = modality, description, "nobody"
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.InstanceNumber = "1.2.9", uid, n + 1
+        data.ImagePositionPatient, data.ImageOrientationPatient = [5, 6, z], [1, 0, 0, 0, 1, 0]
+        data.PixelSpacing, data.SliceThickness = [1.5, 1.0], 9
+        data.RescaleSlope, data.RescaleIntercept = 2, -100
+        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 10, 12, 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+        data.PixelData = (VOXELS[0] + 10 * n).astype("<i2").tobytes()
+        data.save_as(folder / f"{uid}-{n:03d}", enforce_file_format=True)
+    return folder
+
+
+def test_a_dicom_folder_is_read_in_hu_with_spacing_from_the_positions(tmp_path) -> None:
+    scan = read_scan(dicom_series(tmp_path / "ct", z_mm=[2.5, 0.0, 7.5, 5.0]))
+    assert scan.phase == "ct_unknown"
+    assert scan.grid.spacing_mm == pytest.approx((1.0, 1.5, 2.5))  # SliceThickness says 9
+    assert scan.grid.origin_mm == pytest.approx((5.0, 6.0, 0.0))
+    assert scan.voxels[:, 0, 0].tolist() == [-80, -100, -40, -60]  # in order of position, in HU
+
+
+def test_a_missing_or_doubled_slice_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="apart"):
+        read_scan(dicom_series(tmp_path / "gap", z_mm=[0.0, 2.5, 7.5, 10.0]))
+    with pytest.raises(InputError, match="apart"):
+        read_scan(dicom_series(tmp_path / "twice", z_mm=[0.0, 2.5, 2.5, 5.0]))
+
+
+def test_several_series_are_listed_and_one_is_chosen(tmp_path) -> None:
+    folder = dicom_series(tmp_path / "two", z_mm=[0.0, 2.0, 4.0], description="ARTERIAL", uid="1.2.3")
+    dicom_series(folder, z_mm=[0.0, 3.0, 6.0, 9.0], description="PORTAL", uid="1.2.4")
+    with pytest.raises(InputError, match=r"2 series; choose one with --series.*PORTAL.*ARTERIAL"):
+        read_scan(folder)
+    listed = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    chosen = {read_scan(folder, series=uid).grid.size[2] for uid in listed}
+    assert chosen == {3, 4}
+
+
+def test_a_series_that_is_neither_ct_nor_mr_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="US series"):
+        read_scan(dicom_series(tmp_path / "us", z_mm=[0.0, 1.0], modality="US"))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the development data")
+def test_the_real_series_is_read_as_simpleitk_reads_it() -> None:
+    folder = SHARED / "dicom_ct" / "series"
+    scan = read_scan(folder)
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    foreign = sitk.ReadImage(files)
+    np.testing.assert_array_equal(scan.voxels, sitk.GetArrayFromImage(foreign))
+    assert scan.grid == grid_of(foreign)
+    assert scan.grid.spacing_mm[2] == pytest.approx(2.0)  # SliceThickness says 3
+
+
+def test_masks_are_codes_of_our_table(tmp_path) -> None:
+    write = lambda name, voxels: sitk.WriteImage(as_image(voxels, SMALL), str(tmp_path / name))
+    good = (VOXELS % 6).astype(np.float32)
+    write("good.nii.gz", good)
+    np.testing.assert_array_equal(read_mask(tmp_path / "good.nii.gz").voxels, good)
+    for name, voxels in (("soft", good * 0.5), ("negative", good - 1), ("many", VOXELS.astype(np.float32))):
+        write(f"{name}.nii.gz", voxels)
+        with pytest.raises(InputError, match=r"fractions|codes"):
+            read_mask(tmp_path / f"{name}.nii.gz")
+
+
+@pytest.mark.parametrize("code", LABELS)
+def test_a_slicer_segmentation_comes_back_with_every_code(tmp_path, code: int) -> None:
+    voxels = np.where(VOXELS > 500, code, 0).astype(np.uint8)
+    save_masks(LabelMask(voxels, SMALL), [code], "test", tmp_path)
+    again = read_mask(tmp_path / "segmentation.seg.nrrd")
+    np.testing.assert_array_equal(again.voxels, voxels)
+    assert again.grid.matches(SMALL)
+
+
+def test_a_foreign_segmentation_is_understood_by_name_and_refused_otherwise(tmp_path) -> None:
+    image = as_image(np.where(VOXELS > 500, 7, 0).astype(np.uint8), SMALL)
+    for name, known in (("Liver", True), ("Mystery", False)):
+        for key, value in {"ID": "x", "Name": name, "LabelValue": "7", "Layer": "0"}.items():
+            image.SetMetaData(f"Segment0_{key}", value)
+        sitk.WriteImage(image, str(tmp_path / "foreign.seg.nrrd"))
+        if known:
+            assert set(np.unique(read_mask(tmp_path / "foreign.seg.nrrd").voxels)) == {0, 1}
+        else:
+            with pytest.raises(InputError, match="Mystery"):
+                read_mask(tmp_path / "foreign.seg.nrrd")
