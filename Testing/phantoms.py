@@ -49,7 +49,7 @@ def bright_liver(grid: Grid) -> Scan:
 def known_stage(**changes: object) -> Stage:
     """Brighter than the mean of liver and body is liver: a network whose answer is known."""
     stage = Stage(
-        network="threshold", options={"levels": [0.25]}, labels=(1,), window=(64, 64, 64), snap=(8, 8, 8),
+        network="threshold", options={"levels": (0.25,)}, labels=(1,), window=(64, 64, 64), snap=(8, 8, 8),
         spacing_mm=(2.0, 2.0, 2.0), normalisation={"CT": "ct_fixed", "MR": "body_zscore"}, post={"1": ("largest",)},
     )  # fmt: skip
     return replace(stage, **changes)

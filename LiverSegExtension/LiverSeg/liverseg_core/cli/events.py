@@ -128,6 +128,9 @@ def _end(terminal: Terminal, reason: str, leave: Callable[[int], None] = os._exi
     from ..output import discard_unfinished
 
     discard_unfinished()
-    terminal.error("cancelled", f"{reason}; nothing was written")
-    sys.stdout.flush()
-    leave(5)
+    try:
+        terminal.error("cancelled", f"{reason}; nothing was written")
+    except OSError:
+        pass  # whoever listened is gone as well
+    finally:
+        leave(5)

@@ -1,0 +1,231 @@
+"""From cases to batches: aligned, repeatable, and honest about what is not known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from liverseg_core.errors import InputError
+from liverseg_core.geometry import Grid, as_image
+from liverseg_core.preparation import prepare
+from liverseg_core.reading import read_scan
+from liverseg_training.augment import blurred, shown, thick
+from liverseg_training.cache import cached
+from liverseg_training.cases import list_cases, split_cases
+from liverseg_training.contrast import HELD_OUT, random_curve, simulated
+from liverseg_training.experiment import Augment, Experiment, Sampler
+from liverseg_training.fit import training_cases
+from liverseg_training.losses import SegmentationLoss, merge_unknown
+from liverseg_training.sampling import BatchSampler
+from monai.losses import DiceCELoss
+
+QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))
+
+
+def sampler_of(experiment: Experiment, augment: Augment, **changes: object) -> BatchSampler:
+    return BatchSampler(training_cases(experiment), experiment.stage(), replace(experiment.sampler, **changes), augment, {})
+
+
+def test_cases_say_what_was_annotated_and_the_split_keeps_them_apart(data: Path) -> None:
+    cases = {case.id: case for case in list_cases(data)}
+    assert cases["three"].annotated == (1,)
+    assert cases["two"].phase == "mr_t2fs"
+    training, validation = split_cases(cases.values(), data / "split.json")
+    assert [c.id for c in validation] == ["held"]
+    assert {c.id for c in training} == {"one", "two", "three"}
+    assert [c.id for c in list_cases(data, ["t*"])] == ["three", "two"]
+    with pytest.raises(InputError, match="no case that matches"):
+        list_cases(data, ["lits_*"])
+
+
+def test_the_cache_is_what_preparation_lays(tiny: Experiment) -> None:
+    """The same voxels that a user's scan becomes, before the normalisation that both apply to a crop."""
+    (case,) = [c for c in training_cases(tiny) if c.case.id == "one"]
+    prepared = prepare([read_scan(case.case.image, "ct_portal")], tiny.stage())
+    whole = prepared.tensor[0, 0, : case.image.shape[0], : case.image.shape[1], : case.image.shape[2]]
+    np.testing.assert_allclose((np.asarray(case.image, np.float32) - 50) / 100, whole, atol=2e-3)
+
+
+def test_the_cache_is_made_once_and_anew_when_labels_change(tiny: Experiment, data: Path, tmp_path) -> None:
+    case = list_cases(data, ["one"])[0]
+    cached(case, tiny.stage(), {}, tmp_path)
+    made = {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
+    cached(case, tiny.stage(), {}, tmp_path)
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()} == made
+    cached(case, tiny.stage(), {"3": 1}, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * len(made)
+
+
+def test_labels_on_another_grid_are_refused(data: Path, tiny: Experiment, tmp_path) -> None:
+    case = list_cases(data, ["one"])[0]
+    other = Grid((9, 9, 9))
+    sitk.WriteImage(as_image(np.ones(other.array_shape, np.uint8), other), str(tmp_path / "labels.nii.gz"))
+    with pytest.raises(InputError, match="same grid"):
+        cached(replace(case, labels=tmp_path / "labels.nii.gz"), tiny.stage(), {}, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["scan", "organ"])
+def test_image_and_labels_stay_aligned_under_every_turn(tiny: Experiment, kind: str) -> None:
+    """The liver is 160 HU and its surroundings are not: wherever the target says liver, the image must."""
+    turned = Augment(rotate_deg=(20.0, 20.0, 40.0), scale=(0.8, 1.2), flip={"k": 0.5, "j": 0.5})
+    sampler = sampler_of(tiny, turned, kind=kind, batch=1, jitter_mm=8.0)
+    for seed in range(12):
+        batch = sampler.batch(np.random.default_rng(seed))
+        if batch.modalities == ("CT",) and bool((batch.target == 1).any()):
+            core = -torch.nn.functional.max_pool3d(-(batch.target == 1).float(), 3, 1, 1) > 0
+            values = batch.image[core]
+            assert values.numel() == 0 or float((values - 160).abs().mean()) < 20
+            assert float((batch.image[batch.target == 0][batch.inside[batch.target == 0]] > 130).float().mean()) < 0.1
+
+
+def test_an_unturned_view_is_the_cached_case_itself(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, QUIET, batch=1, partial=0.0)
+    batch = sampler.batch(np.random.default_rng(0))
+    sampler.augment = replace(QUIET)
+    sizes = {case.image.shape: case for case in sampler.cases}
+    assert batch.image.shape[2:] in sizes or all(a >= b for a, b in zip(batch.image.shape[2:], next(iter(sizes))))
+    assert float(batch.inside.float().mean()) > 0.9
+
+
+def test_a_batch_depends_on_its_seed_alone(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, tiny.augment)
+    looks = [shown(sampler.batch(rng), tiny.augment, tiny.preprocess.normalisation, rng)
+             for rng in (np.random.default_rng((1, 5)), np.random.default_rng((1, 6)), np.random.default_rng((1, 5)))]  # fmt: skip
+    assert torch.equal(looks[0], looks[2])
+    assert looks[0].shape != looks[1].shape or not torch.equal(looks[0], looks[1])
+
+
+def test_partial_scans_end_inside_the_organ_and_hold_nothing_outside(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, QUIET, partial=1.0, batch=1)
+    shares = []
+    for seed in range(6):
+        batch = sampler.batch(np.random.default_rng(seed))
+        assert not (batch.target[~batch.inside]).any()
+        assert not (batch.codes[~batch.inside]).any()
+        shares.append(float(batch.inside.float().mean()))
+    assert min(shares) < 0.8
+
+
+def test_real_ct_keeps_its_units_and_changed_ct_does_not(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, QUIET, batch=1, partial=0.0)
+    rngs = (np.random.default_rng(seed) for seed in range(40))
+    batch = next(b for b in (sampler.batch(rng) for rng in rngs) if b.modalities == ("CT",))
+    plain = shown(batch, QUIET, tiny.preprocess.normalisation, np.random.default_rng(0))
+    expected = (batch.image.clamp(-125, 275) - 50) / 100
+    torch.testing.assert_close(plain[batch.inside], expected[batch.inside], atol=1e-4, rtol=1e-4)
+    changed = shown(batch, replace(QUIET, simulate=1.0), tiny.preprocess.normalisation, np.random.default_rng(0))
+    assert float((changed - plain).abs().mean()) > 0.1
+
+
+def test_a_sampler_that_does_not_exist_and_an_empty_split_are_refused(tiny: Experiment) -> None:
+    with pytest.raises(InputError, match="organ, scan"):
+        sampler_of(tiny, QUIET, kind="slices")
+    with pytest.raises(InputError, match="no training cases"):
+        BatchSampler((), tiny.stage(), Sampler(), QUIET, {})
+
+
+def unit_and_codes() -> tuple[torch.Tensor, torch.Tensor]:
+    codes = torch.zeros(12, 12, 12, dtype=torch.uint8)
+    codes[3:9, 3:9, 3:9] = 1
+    codes[9:11, 2:4, 2:4] = 3
+    unit = torch.rand(12, 12, 12, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4 + 0.2 * (codes == 1)
+    return unit, codes
+
+
+def test_simulated_contrast_gives_each_organ_a_grey_of_its_own_over_draws() -> None:
+    unit, codes = unit_and_codes()
+    means = []
+    for seed in range(30):
+        drawn = simulated(unit, codes, np.random.default_rng(seed))
+        assert torch.isfinite(drawn).all()
+        means.append((float(drawn[codes == 1].mean()), float(drawn[codes == 3].mean())))
+    liver, spleen = np.array(means).T
+    assert np.ptp(liver) > 0.5
+    assert 0.2 < float((liver > spleen).mean()) < 0.8  # neither is always the brighter one
+
+
+def test_a_random_curve_is_a_function_of_the_grey_value() -> None:
+    unit, _ = unit_and_codes()
+    unit[0] = unit[1]
+    drawn = random_curve(unit, np.random.default_rng(3))
+    assert torch.equal(drawn[0], drawn[1])
+    assert float(drawn.min()) >= 0.0
+    assert float(drawn.max()) <= 1.0
+
+
+@pytest.mark.parametrize("family", HELD_OUT)
+def test_held_out_families_change_the_picture_and_repeat(family: str) -> None:
+    unit, codes = unit_and_codes()
+    one, two = (HELD_OUT[family](unit, codes, np.random.default_rng(1)) for _ in range(2))
+    assert one.shape == unit.shape
+    assert torch.isfinite(one).all()
+    assert torch.equal(one, two)
+    assert float((one - unit).abs().mean()) > 0.05
+
+
+def test_training_never_calls_a_held_out_family() -> None:
+    """By name, in the source: the families exist for validation alone."""
+    package = Path(__import__("liverseg_training").__file__).parent
+    for module in ("augment", "sampling", "fit"):
+        assert not any(name in (package / f"{module}.py").read_text() for name in (*HELD_OUT, "HELD_OUT"))
+
+
+def test_blur_and_thick_slices_keep_the_mean_and_lose_detail() -> None:
+    noise = torch.rand(20, 20, 20, generator=torch.Generator().manual_seed(0))
+    for worn in (blurred(noise, [1.5, 1.5, 1.5]), thick(noise, 0, 3.0)):
+        assert float(worn.mean()) == pytest.approx(float(noise.mean()), abs=0.01)
+        assert float(worn.std()) < 0.7 * float(noise.std())
+
+
+def test_the_loss_is_monai_s_where_everything_is_known() -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 3, 6, 6, 6), torch.randint(0, 3, (2, 1, 6, 6, 6))
+    ours = SegmentationLoss([{"kind": "dice", "weight": 1.0}, {"kind": "ce", "weight": 1.0}], [1.0])
+    theirs = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+    known = torch.ones(2, 3, dtype=torch.bool)
+    foreground_dice = theirs.dice(logits, target) + torch.nn.functional.cross_entropy(logits, target[:, 0])
+    torch.testing.assert_close(ours([logits], target, known), foreground_dice, atol=1e-5, rtol=1e-5)
+
+
+def test_an_unknown_structure_counts_as_background_exactly() -> None:
+    """p(background) becomes p(background) + p(unknown); the others stay as they were."""
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 2, 2, 2)
+    known = torch.tensor([[True, True, False, True], [True, True, True, True]])
+    before, after = logits.softmax(1), merge_unknown(logits, known).softmax(1)
+    torch.testing.assert_close(after[0, 0], before[0, 0] + before[0, 2])
+    torch.testing.assert_close(after[0, [1, 3]], before[0, [1, 3]])
+    assert float(after[0, 2].max()) < 1e-6
+    torch.testing.assert_close(after[1], before[1])
+
+
+def test_predicting_an_unknown_structure_on_background_costs_nothing() -> None:
+    target = torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8)
+    logits = torch.zeros(1, 3, 4, 4, 4)
+    logits[:, 2] = 12.0
+    ce = SegmentationLoss([{"kind": "ce"}], [1.0])
+    assert float(ce([logits], target, torch.tensor([[True, True, False]]))) < 1e-3
+    assert float(ce([logits], target, torch.tensor([[True, True, True]]))) > 5
+
+
+def test_coarser_heads_are_weighed_and_the_sum_normalised() -> None:
+    torch.manual_seed(0)
+    fine, target, known = torch.randn(1, 2, 8, 8, 8), torch.randint(0, 2, (1, 1, 8, 8, 8)), torch.ones(1, 2, dtype=torch.bool)
+    coarse = torch.randn(1, 2, 4, 4, 4)
+    one, other = (SegmentationLoss([{"kind": "ce"}], [1.0])([h], target, known) for h in (fine, coarse))
+    both = SegmentationLoss([{"kind": "ce"}], [1.0, 0.5])([fine, coarse], target, known)
+    torch.testing.assert_close(both, (one + 0.5 * other) / 1.5)
+    with pytest.raises(InputError, match="unknown loss 'focal'"):
+        SegmentationLoss([{"kind": "focal"}], [1.0])
+
+
+def test_a_case_without_its_meta_is_not_a_case(tmp_path) -> None:
+    (tmp_path / "cases" / "x").mkdir(parents=True)
+    (tmp_path / "split.json").write_text(json.dumps({"validation": []}))
+    with pytest.raises(InputError):
+        list_cases(tmp_path)
