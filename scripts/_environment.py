@@ -19,7 +19,9 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 def ready(extras: str = "", *, constraint: Path | None = CONSTRAINTS, torch: str = "default") -> Path:
     """The Python of an environment that holds LiverSeg; built or brought up to date where needed."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        stop(f"this is Python {sys.version_info[0]}.{sys.version_info[1]}; expected 3.10 to 3.13. Run this script with one of them")
+        stop(
+            f"this is Python {sys.version_info[0]}.{sys.version_info[1]}; expected 3.10 to 3.13. Run this script with one of them"
+        )
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = VENV / f"liverseg-{extras or 'run'}.stamp"
     wanted = _fingerprint(constraint, torch)
@@ -51,7 +53,9 @@ def _make(python: Path) -> None:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
-        stop("this Python has no venv or no ensurepip; install it (on Debian and Ubuntu: apt install python3-venv) and run this again")
+        stop(
+            "this Python has no venv or no ensurepip; install it (on Debian and Ubuntu: apt install python3-venv) and run this again"
+        )
     made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False, capture_output=True, text=True)
     if made.returncode != 0 or not python.exists():
         told = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
@@ -61,7 +65,11 @@ def _make(python: Path) -> None:
 def _announce(torch: str) -> None:
     names = [line.split(";")[0].strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
     print(f"installing into {VENV}: {', '.join(n for n in names if n and not n.startswith('#'))}")
-    size = "about 1.5 GB on disk" if torch == "cpu" or sys.platform != "linux" else "about 1.5 GB on disk; up to 7 GB where torch comes with CUDA (then --torch cpu is smaller)"
+    size = (
+        "about 1.5 GB on disk"
+        if torch == "cpu" or sys.platform != "linux"
+        else "about 1.5 GB on disk; up to 7 GB where torch comes with CUDA (then --torch cpu is smaller)"
+    )
     print(f"this is done once: {size}", flush=True)
 
 

@@ -14,12 +14,20 @@ OUT = ROOT / "runs" / "demo"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Install LiverSeg into .venv, segment a scan and measure its liver.")
-    parser.add_argument("scan", nargs="?", type=Path, metavar="SCAN", help="a file or a DICOM folder; without it a synthetic abdomen")
-    parser.add_argument("--torch", choices=("cpu", "default"), default="default", help="which build of torch to install")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="folder for the results (default: runs/demo)")
+    parser.add_argument(
+        "scan", nargs="?", type=Path, metavar="SCAN", help="a file or a DICOM folder; without it a synthetic abdomen"
+    )
+    parser.add_argument(
+        "--torch", choices=("cpu", "default"), default="default", help="which build of torch to install"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=OUT, metavar="DIR", help="folder for the results (default: runs/demo)"
+    )
     options = parser.parse_args()
     if options.scan is not None and not options.scan.exists():
-        stop(f"{options.scan} does not exist; expected a scan (file or DICOM folder), or nothing for the synthetic abdomen")
+        stop(
+            f"{options.scan} does not exist; expected a scan (file or DICOM folder), or nothing for the synthetic abdomen"
+        )
     python = ready(torch=options.torch)
     liverseg = [str(python), "-m", "liverseg_core"]
     scan = options.scan
@@ -30,7 +38,9 @@ def main() -> int:
             return 1
         scan, chosen = sample / "image.nii.gz", ["--phase", "ct_portal", "--reference", str(sample / "labels.nii.gz")]
         print("no scan was named: this is a SYNTHETIC abdomen, not a patient")
-    return subprocess.run([*liverseg, "segment", str(scan), "--out", str(options.out), "--overwrite", *chosen], check=False).returncode
+    return subprocess.run(
+        [*liverseg, "segment", str(scan), "--out", str(options.out), "--overwrite", *chosen], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

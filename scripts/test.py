@@ -11,9 +11,18 @@ from _environment import CONSTRAINTS, ROOT, ready, stop
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Install LiverSeg and its test packages into .venv, then run the suite.")
-    parser.add_argument("--constraint", default=str(CONSTRAINTS), metavar="FILE", help="versions for pip (default: constraints.txt; none: free)")
-    parser.add_argument("--torch", choices=("cpu", "default"), default="default", help="which build of torch to install")
+    parser = argparse.ArgumentParser(
+        description="Install LiverSeg and its test packages into .venv, then run the suite."
+    )
+    parser.add_argument(
+        "--constraint",
+        default=str(CONSTRAINTS),
+        metavar="FILE",
+        help="versions for pip (default: constraints.txt; none: free)",
+    )
+    parser.add_argument(
+        "--torch", choices=("cpu", "default"), default="default", help="which build of torch to install"
+    )
     options, arguments = parser.parse_known_args()
     constraint = None if options.constraint == "none" else Path(options.constraint)
     if constraint is not None and not constraint.is_file():

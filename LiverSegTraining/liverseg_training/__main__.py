@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         verb = _verb(verbs, name, run, text)
         verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
     verb = _verb(verbs, "export", _export, "run folders -> one model folder")
-    verb.add_argument("experiments", type=Path, nargs="+", metavar="EXPERIMENT.toml", help="one for each stage, in order")
+    verb.add_argument(
+        "experiments", type=Path, nargs="+", metavar="EXPERIMENT.toml", help="one for each stage, in order"
+    )
     verb.add_argument("--as", required=True, dest="name", metavar="NAME")
     verb.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     verb.add_argument("--bits", type=int, choices=(8, 16, 32), default=8)
@@ -42,17 +44,26 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("model", type=Path, metavar="EXPERIMENT.toml|FOLDER")
     verb.add_argument("--data", default="", metavar="FOLDER", help="default: $LIVERSEG_DATA")
     verb.add_argument("--cases", type=Path, metavar="SPLIT.json", help="default: split.json of the data folder")
-    verb.add_argument("--pair", nargs=3, action="append", default=[], metavar=("IMAGE", "MASK", "PHASE"), help="these instead")
-    verb.add_argument("--contrast", default="", metavar="NAME", help="re-synthesise the cases in a held-out family, or `all`")
+    verb.add_argument(
+        "--pair", nargs=3, action="append", default=[], metavar=("IMAGE", "MASK", "PHASE"), help="these instead"
+    )
+    verb.add_argument(
+        "--contrast", default="", metavar="NAME", help="re-synthesise the cases in a held-out family, or `all`"
+    )
     verb.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     verb.add_argument("--device", default="auto")
     verb.add_argument("--out", type=Path, metavar="FILE.csv", help="a row for each case and structure")
-    verb.add_argument("--write-card", metavar="TEXT", help="write the liver's DSC into the card; TEXT says on which cases")
+    verb.add_argument(
+        "--write-card", metavar="TEXT", help="write the liver's DSC into the card; TEXT says on which cases"
+    )
     return parser
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], None], text: str
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    text: str,
 ) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     verb.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="changes")

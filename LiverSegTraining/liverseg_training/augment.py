@@ -54,7 +54,10 @@ def shown(batch: Batch, augment: Augment, normalisation: Mapping[str, str], rng:
 def _drawn(augment: Augment, rng: np.random.Generator) -> Look:
     """Half of the samples get each kind of wear; `simulate` and `remap` exclude each other."""
     kind = rng.random()
-    sometimes = lambda most: float(most * rng.random()) if rng.random() < 0.5 else 0.0  # noqa: E731
+
+    def sometimes(most: float) -> float:
+        return float(most * rng.random()) if rng.random() < 0.5 else 0.0
+
     changed = rng.random() < 0.3 and augment.gamma != (1.0, 1.0)
     return Look(
         simulate=bool(kind < augment.simulate),
@@ -68,7 +71,9 @@ def _drawn(augment: Augment, rng: np.random.Generator) -> Look:
     )
 
 
-def _worn(unit: torch.Tensor, look: Look, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> torch.Tensor:
+def _worn(
+    unit: torch.Tensor, look: Look, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> torch.Tensor:
     """Gamma, bias field, blur, thick slices, noise, in the order in which a scanner makes them."""
     if look.gamma != 1.0:
         unit = unit**look.gamma
@@ -104,7 +109,7 @@ def thick(volume: torch.Tensor, axis: int, factor: float) -> torch.Tensor:
     shape = list(volume.shape)
     coarse = shape.copy()
     coarse[axis] = max(2, round(shape[axis] / factor))
-    fewer = functional.adaptive_avg_pool3d(volume[None, None], coarse)
+    fewer = functional.adaptive_avg_pool3d(volume[None, None], (coarse[0], coarse[1], coarse[2]))
     return functional.interpolate(fewer, shape, mode="trilinear", align_corners=False)[0, 0]
 
 

@@ -47,7 +47,9 @@ def list_cases(folder: Path, include: Sequence[str] = ("*",)) -> tuple[Case, ...
     found = (p.parent for p in sorted(root.glob("*/meta.json")))
     cases = tuple(_case(p) for p in found if any(fnmatch(p.name, pattern) for pattern in include))
     if not cases:
-        raise InputError(f"{root} holds no case that matches {', '.join(include)}; expected CASE/image.nii.gz, labels.nii.gz, meta.json")
+        raise InputError(
+            f"{root} holds no case that matches {', '.join(include)}; expected CASE/image.nii.gz, labels.nii.gz, meta.json"
+        )
     return cases
 
 

@@ -239,7 +239,7 @@ def _section(kind: type, raw: Any, where: str) -> Any:
 def _known(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
     for key in raw:
         if key not in allowed:
-            near = get_close_matches(key, allowed, 1)
+            near = get_close_matches(key.lower(), allowed, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}"
             raise InputError(f"{where}: unknown key {key!r}; {hint}")
 

@@ -16,7 +16,9 @@ from .experiment import Experiment
 from .fit import CHECKPOINT
 
 
-def export(experiments: Sequence[Experiment], name: str, folder: Path, *, bits: int = 8, overwrite: bool = False) -> ModelCard:
+def export(
+    experiments: Sequence[Experiment], name: str, folder: Path, *, bits: int = 8, overwrite: bool = False
+) -> ModelCard:
     """One stage for each experiment, in order; what the model says of itself comes from the last one's [card]."""
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise OutputError(f"{folder} already holds files; choose another --out or add --overwrite")

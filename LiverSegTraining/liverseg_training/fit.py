@@ -58,7 +58,9 @@ def fit(experiment: Experiment, *, resume: bool = False) -> Path:
         loss = loss_of(heads, batch.target.to(device), batch.known.to(device))
         if not torch.isfinite(loss):
             torch.save({"image": image, "target": batch.target}, folder / "nan_batch.pt")
-            raise InputError(f"the loss became {loss.item()} at step {step}; the batch is kept in {folder / 'nan_batch.pt'}")
+            raise InputError(
+                f"the loss became {loss.item()} at step {step}; the batch is kept in {folder / 'nan_batch.pt'}"
+            )
         trainee.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trainee.network.parameters(), experiment.optim.clip)
@@ -86,7 +88,9 @@ def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
     make = experiment.network
     stage = experiment.stage()
     pair = [
-        networks.build(make.kind, channels=len(stage.channels), labels=1 + len(stage.labels), dims=make.dims, **make.options)
+        networks.build(
+            make.kind, channels=len(stage.channels), labels=1 + len(stage.labels), dims=make.dims, **make.options
+        )
         for _ in range(2)
     ]
     pair[1].load_state_dict(pair[0].state_dict())
@@ -96,7 +100,7 @@ def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=experiment.optim.lr, weight_decay=experiment.optim.weight_decay
     )
-    return Trainee(network, average.requires_grad_(False), optimiser)
+    return Trainee(network, average.requires_grad_(requires_grad=False), optimiser)
 
 
 def rate_factor(step: int, steps: int, experiment: Experiment) -> float:
@@ -145,7 +149,9 @@ def _start(folder: Path, experiment: Experiment) -> int:
 def _restore(trainee: Trainee, folder: Path, experiment: Experiment) -> int:
     checkpoint = load_checkpoint(folder / CHECKPOINT)
     if checkpoint.network_of != _network_of(experiment):
-        raise InputError(f"{folder / CHECKPOINT} holds {checkpoint.network_of}, the experiment asks for {_network_of(experiment)}")
+        raise InputError(
+            f"{folder / CHECKPOINT} holds {checkpoint.network_of}, the experiment asks for {_network_of(experiment)}"
+        )
     trainee.network.load_state_dict(checkpoint.network)
     trainee.average.load_state_dict(checkpoint.average)
     trainee.optimiser.load_state_dict(checkpoint.optimiser)

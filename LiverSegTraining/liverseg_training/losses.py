@@ -57,10 +57,10 @@ def merge_unknown(logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Where a case does not know a structure, its probability counts as background (marginal loss, Shi et al. 2021)."""
     if bool(known.all()):
         return logits
-    unknown = ~known[:, :, None, None, None]
-    rest = torch.logsumexp(logits.masked_fill(~unknown & (torch.arange(logits.shape[1]) > 0)[None, :, None, None, None]
-                                              .to(logits.device), _UNKNOWN), dim=1, keepdim=True)  # fmt: skip
-    return torch.cat([rest, logits[:, 1:].masked_fill(unknown[:, 1:], _UNKNOWN)], dim=1)
+    everywhere = known[:, :, None, None, None]
+    background = torch.tensor([n == 0 for n in range(logits.shape[1])], device=logits.device)[None, :, None, None, None]
+    rest = torch.logsumexp(logits.masked_fill(everywhere & ~background, _UNKNOWN), dim=1, keepdim=True)
+    return torch.cat([rest, logits[:, 1:].masked_fill(~everywhere[:, 1:], _UNKNOWN)], dim=1)
 
 
 def _nearest(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

@@ -141,7 +141,9 @@ def _hd95_mm(one: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, float,
     spans = [np.flatnonzero(either.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     block = tuple(slice(max(0, s[0] - 1), s[-1] + 2) for s in spans)
     tensors = [torch.from_numpy(np.ascontiguousarray(mask[block]))[None, None] for mask in (one, other)]
-    distance = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=list(spacing_mm[::-1]))
+    distance = compute_hausdorff_distance(
+        *tensors, include_background=True, percentile=95, spacing=list(spacing_mm[::-1])
+    )
     return float(distance[0, 0])
 
 

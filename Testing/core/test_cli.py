@@ -78,7 +78,9 @@ def test_bad_input_is_2(tmp_path, capsys, scan, model) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "tpu"])
-def test_a_device_that_is_not_there_is_2_and_never_the_cpu_in_silence(tmp_path, capsys, scan, model, device: str) -> None:
+def test_a_device_that_is_not_there_is_2_and_never_the_cpu_in_silence(
+    tmp_path, capsys, scan, model, device: str
+) -> None:
     code = main(["segment", str(scan), "--out", str(tmp_path / "out"), "--model", str(model), "--device", device])
     refused(capsys, code, 2, f"device '{device}' is not here", "cpu")
     assert nothing_written(tmp_path)
@@ -112,20 +114,34 @@ def test_model_trouble_is_3(tmp_path, capsys, scan, model) -> None:
 
 
 def test_an_unfit_model_is_3_unless_allowed_and_then_a_warning(tmp_path, capsys, scan, model) -> None:
-    refused(capsys, segment(scan, tmp_path / "out", model, "--phase", "mr_adc"), 3, "not fit for mr_adc", "--allow-unfit")
+    refused(
+        capsys, segment(scan, tmp_path / "out", model, "--phase", "mr_adc"), 3, "not fit for mr_adc", "--allow-unfit"
+    )
     assert nothing_written(tmp_path)
     assert segment(scan, tmp_path / "out", model, "--phase", "mr_adc", "--allow-unfit") == 0
     codes = [w["code"] for w in json.loads((tmp_path / "out" / "report.json").read_text())["warnings"]]
     assert "model_unfit" in codes
 
 
-@pytest.mark.parametrize("problem", [MemoryShortageError("a window does not fit"), MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        MemoryShortageError("a window does not fit"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
 def test_memory_is_4(tmp_path, capsys, monkeypatch, scan, model, problem: Exception) -> None:
     def full(*_: object, **__: object) -> None:
         raise problem
 
     monkeypatch.setattr("liverseg_core.networks.threshold.Threshold.forward", full)
-    refused(capsys, segment(scan, tmp_path / "out", model, "--phase", "ct_portal"), 4, "fit" if not isinstance(problem, MemoryError) else "")
+    refused(
+        capsys,
+        segment(scan, tmp_path / "out", model, "--phase", "ct_portal"),
+        4,
+        "fit" if not isinstance(problem, MemoryError) else "",
+    )
     assert nothing_written(tmp_path)
 
 
@@ -140,7 +156,9 @@ def test_our_own_fault_is_1_with_a_log_and_no_traceback(tmp_path, capsys, monkey
     assert nothing_written(tmp_path)
 
 
-def test_existing_output_is_6_until_overwrite_and_survives_a_failure(tmp_path, capsys, monkeypatch, scan, model) -> None:
+def test_existing_output_is_6_until_overwrite_and_survives_a_failure(
+    tmp_path, capsys, monkeypatch, scan, model
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("keep")
@@ -204,7 +222,19 @@ sys.exit(main(sys.argv[2:]))
 
 
 def started_and_stuck(scan: Path, model: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    command = ["segment", str(scan), "--out", str(out), "--model", str(model), "--phase", "ct_portal", "--device", "cpu", *more]
+    command = [
+        "segment",
+        str(scan),
+        "--out",
+        str(out),
+        "--model",
+        str(model),
+        "--phase",
+        "ct_portal",
+        "--device",
+        "cpu",
+        *more,
+    ]
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, "busy", *command],
         cwd=CORE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -217,7 +247,9 @@ def started_and_stuck(scan: Path, model: Path, out: Path, *more: str) -> subproc
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "stop file"])
-def test_a_run_is_cancelled_within_two_seconds_in_the_middle_of_a_multiplication(tmp_path, scan, model, way: str) -> None:
+def test_a_run_is_cancelled_within_two_seconds_in_the_middle_of_a_multiplication(
+    tmp_path, scan, model, way: str
+) -> None:
     stop = tmp_path / "stop"
     process = started_and_stuck(scan, model, tmp_path / "out", "--stop-file", str(stop))
     asked = time.monotonic()
@@ -240,7 +272,19 @@ def test_a_run_that_is_killed_leaves_nothing_half_written(tmp_path, scan, model)
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 def test_a_machine_s_worker_ends_when_its_parent_is_gone(tmp_path, scan, model) -> None:
-    command = ["segment", str(scan), "--out", str(tmp_path / "out"), "--model", str(model), "--phase", "ct_portal", "--json-lines", "--device", "cpu"]
+    command = [
+        "segment",
+        str(scan),
+        "--out",
+        str(tmp_path / "out"),
+        "--model",
+        str(model),
+        "--phase",
+        "ct_portal",
+        "--json-lines",
+        "--device",
+        "cpu",
+    ]
     nurse = (
         "import subprocess, sys\n"
         f"p = subprocess.Popen([sys.executable, '-c', {SLOW!r}, 'busy', *{command!r}], stdout=subprocess.PIPE, text=True)\n"

@@ -18,7 +18,17 @@ from liverseg_core.pipeline import segment_scan
 from liverseg_core.preparation import prepare, stage_grid
 from liverseg_core.records import Logits, PreparedScan, Scan
 from liverseg_core.restoration import decided, restore
-from phantoms import GRIDS, bright_liver, ellipsoid, ellipsoid_ml, known_model, known_stage, overlap, saved_model, saved_scan
+from phantoms import (
+    GRIDS,
+    bright_liver,
+    ellipsoid,
+    ellipsoid_ml,
+    known_model,
+    known_stage,
+    overlap,
+    saved_model,
+    saved_scan,
+)
 
 COARSE = known_stage(spacing_mm=(4.0, 4.0, 4.0))
 FINE = known_stage(crop="previous", margin_mm=8.0)
@@ -70,7 +80,9 @@ def test_thick_slices_are_never_interpolated_between_in_2d() -> None:
 def smooth_network() -> torch.nn.Module:
     """A network without norms, so that what it says depends on its receptive field alone."""
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(4, 2, 3, padding=1))
+    return torch.nn.Sequential(
+        torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(4, 2, 3, padding=1)
+    )
 
 
 class Listed(torch.nn.Module):
@@ -99,7 +111,9 @@ def test_tiles_of_a_voxelwise_network_equal_one_window_exactly() -> None:
     x = torch.randn(1, 1, 37, 50, 41)
     prepared = PreparedScan(x, Grid((41, 50, 37)))
     network = networks.build("threshold", channels=1, labels=2, levels=[0.1]).eval()
-    run = lambda window: infer(prepared, known_stage(window=window), network, device=torch.device("cpu"), half=False).tensor
+    run = lambda window: (
+        infer(prepared, known_stage(window=window), network, device=torch.device("cpu"), half=False).tensor
+    )
     torch.testing.assert_close(run((64, 64, 64)), run((16, 24, 20)), atol=1e-5, rtol=1e-5)
 
 
@@ -107,7 +121,13 @@ def test_progress_counts_every_window() -> None:
     seen: list[tuple[int, int]] = []
     prepared = PreparedScan(torch.zeros(1, 1, 40, 40, 40), Grid((40, 40, 40)))
     network = networks.build("threshold", channels=1, labels=2)
-    infer(prepared, known_stage(window=(32, 32, 32)), network, device=torch.device("cpu"), progress=lambda *p: seen.append(p))
+    infer(
+        prepared,
+        known_stage(window=(32, 32, 32)),
+        network,
+        device=torch.device("cpu"),
+        progress=lambda *p: seen.append(p),
+    )
     assert seen == [(n, 8) for n in range(1, 9)]
 
 
@@ -135,7 +155,9 @@ def test_half_precision_draws_the_same_mask() -> None:
     with torch.no_grad():  # a trained network is decided; a random one is made so by a strong first channel
         network.heads[0].weight.mul_(20)
     prepared = prepare([scan], stage)
-    full, half = (decided(infer(prepared, stage, network, device=torch.device("cpu"), half=h)).voxels for h in (False, True))
+    full, half = (
+        decided(infer(prepared, stage, network, device=torch.device("cpu"), half=h)).voxels for h in (False, True)
+    )
     assert overlap(full == 1, half == 1) >= 0.99
 
 
@@ -184,7 +206,9 @@ def test_ct_is_clipped_before_anything_else() -> None:
     scan = bright_liver(Grid((40, 40, 40), (1.0, 1.0, 1.0)))
     air = np.zeros(scan.voxels.shape, bool)
     air[:, :7] = True
-    deep, clipped = (replace(scan, voxels=np.where(air, value, scan.voxels).astype(np.float32)) for value in (-1000, -125))
+    deep, clipped = (
+        replace(scan, voxels=np.where(air, value, scan.voxels).astype(np.float32)) for value in (-1000, -125)
+    )
     stage = known_stage(spacing_mm=(3.0, 3.0, 3.0))
     torch.testing.assert_close(prepare([deep], stage).tensor, prepare([clipped], stage).tensor)
 
@@ -193,7 +217,12 @@ def test_ct_is_clipped_before_anything_else() -> None:
 def test_command_line_writes_every_file_in_the_geometry_of_the_scan(tmp_path, name: str) -> None:
     path = saved_scan(tmp_path / "scan.nii.gz", bright_liver(GRIDS[name]))
     model, out = saved_model(tmp_path / "model"), tmp_path / "out"
-    assert main(["segment", str(path), "--out", str(out), "--model", str(model), "--phase", "ct_portal", "--device", "cpu"]) == 0
+    assert (
+        main(
+            ["segment", str(path), "--out", str(out), "--model", str(model), "--phase", "ct_portal", "--device", "cpu"]
+        )
+        == 0
+    )
     assert {f.name for f in out.iterdir()} == {
         "segmentation.nii.gz", "segmentation.seg.nrrd", "measurements.csv", "report.json", "report.html", "preview.png",
     }  # fmt: skip
@@ -206,7 +235,15 @@ def test_command_line_writes_every_file_in_the_geometry_of_the_scan(tmp_path, na
     report = json.loads((out / "report.json").read_text())
     assert report["model"]["name"] == "known-answer"
     assert report["phase"] == {"used": "ct_portal", "how": "chosen by the user"}
-    assert set(report["seconds"]) == {"reading", "preparation", "inference", "restoration", "measurements", "reporting", "total"}
+    assert set(report["seconds"]) == {
+        "reading",
+        "preparation",
+        "inference",
+        "restoration",
+        "measurements",
+        "reporting",
+        "total",
+    }
     assert report["scan"]["size"] == list(given.GetSize())
     assert "agreement" not in report
 
@@ -216,7 +253,14 @@ def test_a_reference_on_another_grid_is_compared_in_space(tmp_path) -> None:
     path = saved_scan(tmp_path / "scan.nii.gz", bright_liver(grid))
     fine = grid.canonical().respaced((1.0, 1.0, 1.0))
     sitk.WriteImage(as_image(ellipsoid(fine).astype(np.uint8), fine), str(tmp_path / "reference.nrrd"))
-    arguments = ["--model", str(saved_model(tmp_path / "m")), "--phase", "ct_portal", "--reference", str(tmp_path / "reference.nrrd")]
+    arguments = [
+        "--model",
+        str(saved_model(tmp_path / "m")),
+        "--phase",
+        "ct_portal",
+        "--reference",
+        str(tmp_path / "reference.nrrd"),
+    ]
     assert main(["segment", str(path), "--out", str(tmp_path / "out"), "--device", "cpu", *arguments]) == 0
     agreement = json.loads((tmp_path / "out" / "report.json").read_text())["agreement"]
     assert agreement["liver"]["dsc"] > 0.95

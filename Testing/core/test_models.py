@@ -41,7 +41,12 @@ def test_a_stage_that_cannot_be_is_refused(change: dict) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"stages": ()}, {"stages": (known_stage(crop="previous"),)}, {"fit_phases": ("venous",)}, {"measured": {"x": Measured()}}],
+    [
+        {"stages": ()},
+        {"stages": (known_stage(crop="previous"),)},
+        {"fit_phases": ("venous",)},
+        {"measured": {"x": Measured()}},
+    ],
     ids=["no stage", "first crops to previous", "unknown phase", "unknown measured phase"],
 )
 def test_a_card_that_cannot_be_is_refused(change: dict) -> None:
@@ -135,6 +140,6 @@ def test_a_model_is_imported_once_verified_and_removed(tmp_path, monkeypatch) ->
             library.remove_model(name)
     with zipfile.ZipFile(archive, "a") as bundle:
         bundle.writestr("again/card.json", "{}")
-    with pytest.raises(ModelError, match="2 files named card.json"):
+    with pytest.raises(ModelError, match=r"2 files named card\.json"):
         library.import_model(archive)
     assert list((tmp_path / "user").iterdir()) == []

@@ -114,7 +114,9 @@ def test_impossible_spacing_in_a_text_header_is_refused(tmp_path, spacing: str) 
 def test_impossible_directions_in_a_nrrd_are_refused(tmp_path, vectors: str) -> None:
     sitk.WriteImage(as_image(VOXELS, SMALL), str(tmp_path / "scan.nrrd"))
     head, _, data = (tmp_path / "scan.nrrd").read_bytes().partition(b"\n\n")
-    lines = [b"space directions: " + vectors.encode() if li.startswith(b"space dir") else li for li in head.split(b"\n")]
+    lines = [
+        b"space directions: " + vectors.encode() if li.startswith(b"space dir") else li for li in head.split(b"\n")
+    ]
     (tmp_path / "scan.nrrd").write_bytes(b"\n".join(lines) + b"\n\n" + data)
     with pytest.raises(InputError):
         read_scan(tmp_path / "scan.nrrd")
@@ -190,7 +192,9 @@ def test_real_scans_are_told_apart(case: str) -> None:
     assert scan.phase == ("mr_unknown" if "chaos" in case else "ct_unknown")
 
 
-def dicom_series(folder: Path, *, z_mm: list[float], description: str = "LIVER", modality: str = "CT", uid: str = "1.2.3") -> Path:
+def dicom_series(
+    folder: Path, *, z_mm: list[float], description: str = "LIVER", modality: str = "CT", uid: str = "1.2.3"
+) -> Path:
     """A plain series, one file a slice in any order; stored values times 2 minus 100 are HU."""
     folder.mkdir(exist_ok=True)
     for n, z in enumerate(z_mm):

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from liverseg_core.geometry import Grid
 from liverseg_core.labels import LABELS
 from liverseg_core.measurements import measure, notices_about
-from liverseg_core.records import LabelMask, Measurement, Notice, Report
+from liverseg_core.records import LabelMask, Measurement, Notice, Report, ScanFacts
 from liverseg_core.reporting import montage, save_csv, save_json, save_page, three_views
 from liverseg_core.reporting.masks import segment_name
 from liverseg_core.segments import clean, cut_segments
@@ -85,7 +85,7 @@ def test_an_unlikely_volume_is_said() -> None:
 def report(*warnings: Notice) -> Report:
     return Report(
         "9.9", {"name": "m", "sha256": "ab", "licence": "L"}, {"used": "ct_portal", "how": "said so"}, "cpu",
-        {"path": "<scan> & co", "size": [10, 10, 10], "spacing_mm": [1.0, 2.0, 5.0]},
+        ScanFacts("<scan> & co", (10, 10, 10), (1.0, 2.0, 5.0)),
         (Measurement("liver", "volume", 1234.5, "ml"), Measurement("spleen", "volume", math.nan, "ml", "not found")), warnings,
         {"reading": 1.0, "total": 1.0},
     )  # fmt: skip
@@ -96,13 +96,18 @@ def test_undefined_is_null_in_json_and_blank_in_csv(tmp_path) -> None:
     save_csv(report(), tmp_path / "r.csv")
     rows = json.loads((tmp_path / "r.json").read_text())["measurements"]
     assert rows[1]["value"] is None
-    assert (tmp_path / "r.csv").read_text().splitlines()[1:] == ["liver,volume,1234.500,ml,", "spleen,volume,,ml,not found"]
+    assert (tmp_path / "r.csv").read_text().splitlines()[1:] == [
+        "liver,volume,1234.500,ml,",
+        "spleen,volume,,ml,not found",
+    ]
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_says_what_it_is(tmp_path) -> None:
     scan = bright_liver(GRIDS["oblique"])
     mask = LabelMask(ellipsoid(scan.grid).astype(np.uint8), scan.grid)
-    save_page(report(Notice("islands", "two <parts>")), three_views(scan, mask), montage(scan, mask), tmp_path / "p.html")
+    save_page(
+        report(Notice("islands", "two <parts>")), three_views(scan, mask), montage(scan, mask), tmp_path / "p.html"
+    )
     page = (tmp_path / "p.html").read_text()
     assert "1,234 ml" in page or "1,235 ml" in page
     assert "not a medical device" in page
@@ -148,4 +153,6 @@ def test_the_slicer_header_names_colours_and_terminology(tmp_path) -> None:
     assert image.GetMetaData("Segment1_LabelValue") == "4"
     assert "64033007^SCT^Kidney~24028007^SCT^Right" in image.GetMetaData("Segment1_Tags")
     assert "DICOM.SegmentAlgorithmType:AUTOMATIC" in image.GetMetaData("Segment0_Tags")
-    assert [float(c) for c in image.GetMetaData("Segment0_Color").split()] == pytest.approx([c / 255 for c in LABELS[1].colour], abs=1e-5)
+    assert [float(c) for c in image.GetMetaData("Segment0_Color").split()] == pytest.approx(
+        [c / 255 for c in LABELS[1].colour], abs=1e-5
+    )

@@ -14,10 +14,28 @@ from liverseg_core.measurements import QUANTITIES
 from liverseg_core.phases import PHASES, phase_named
 from liverseg_core.preparation import NORMALISATIONS
 
-CONTRACT_PHASES = (
-    "ct_native ct_arterial ct_portal ct_delayed ct_unknown mr_t1_native mr_t1_in mr_t1_opposed mr_water mr_fat mr_t1_arterial "
-    "mr_t1_portal mr_t1_delayed mr_t1_hbp mr_t2 mr_t2fs mr_dwi mr_adc mr_multiecho mr_unknown"
-).split()
+CONTRACT_PHASES = [
+    "ct_native",
+    "ct_arterial",
+    "ct_portal",
+    "ct_delayed",
+    "ct_unknown",
+    "mr_t1_native",
+    "mr_t1_in",
+    "mr_t1_opposed",
+    "mr_water",
+    "mr_fat",
+    "mr_t1_arterial",
+    "mr_t1_portal",
+    "mr_t1_delayed",
+    "mr_t1_hbp",
+    "mr_t2",
+    "mr_t2fs",
+    "mr_dwi",
+    "mr_adc",
+    "mr_multiecho",
+    "mr_unknown",
+]
 
 
 def test_the_phase_keys_are_those_of_the_contract() -> None:

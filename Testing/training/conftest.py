@@ -21,7 +21,7 @@ def write_case(folder: Path, modality: str, *, codes: tuple[int, ...] = (1, 3), 
     labels = np.zeros(GRID.array_shape, np.uint8)
     labels[np.roll(ellipsoid(GRID, (44.0, 40.0, 40.0)), shift, axis=2)] = 1
     labels[16:24, 12:28, 38:42] = 3
-    grey = np.array([-60, 160, 0, 60])[labels] + np.random.default_rng(shift).normal(0, 8, labels.shape)
+    grey = np.array([-60, 160, 0, 60])[labels] + np.random.default_rng(10 + shift).normal(0, 8, labels.shape)
     image = (grey if modality == "CT" else grey + 200).astype(np.int16)
     labels[~np.isin(labels, codes)] = 0
     sitk.WriteImage(as_image(image, GRID), str(folder / "image.nii.gz"))

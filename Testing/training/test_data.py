@@ -28,7 +28,9 @@ QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))
 
 
 def sampler_of(experiment: Experiment, augment: Augment, **changes: object) -> BatchSampler:
-    return BatchSampler(training_cases(experiment), experiment.stage(), replace(experiment.sampler, **changes), augment, {})
+    return BatchSampler(
+        training_cases(experiment), experiment.stage(), replace(experiment.sampler, **changes), augment, {}
+    )
 
 
 def test_cases_say_what_was_annotated_and_the_split_keeps_them_apart(data: Path) -> None:
@@ -215,7 +217,11 @@ def test_predicting_an_unknown_structure_on_background_costs_nothing() -> None:
 
 def test_coarser_heads_are_weighed_and_the_sum_normalised() -> None:
     torch.manual_seed(0)
-    fine, target, known = torch.randn(1, 2, 8, 8, 8), torch.randint(0, 2, (1, 1, 8, 8, 8)), torch.ones(1, 2, dtype=torch.bool)
+    fine, target, known = (
+        torch.randn(1, 2, 8, 8, 8),
+        torch.randint(0, 2, (1, 1, 8, 8, 8)),
+        torch.ones(1, 2, dtype=torch.bool),
+    )
     coarse = torch.randn(1, 2, 4, 4, 4)
     one, other = (SegmentationLoss([{"kind": "ce"}], [1.0])([h], target, known) for h in (fine, coarse))
     both = SegmentationLoss([{"kind": "ce"}], [1.0, 0.5])([fine, coarse], target, known)

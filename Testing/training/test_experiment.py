@@ -23,7 +23,12 @@ def test_every_shipped_experiment_resolves_to_a_stage_that_never_flips_left_and_
 
 @pytest.mark.parametrize(
     ("section", "key", "near"),
-    [("experiment", "max_step", "max_steps"), ("optim", "Lr", "lr"), ("augment", "rotate", "rotate_deg"), ("", "prepocess", "preprocess")],
+    [
+        ("experiment", "max_step", "max_steps"),
+        ("optim", "Lr", "lr"),
+        ("augment", "rotate", "rotate_deg"),
+        ("", "prepocess", "preprocess"),
+    ],
 )
 def test_an_unknown_key_names_the_nearest(raw: dict, section: str, key: str, near: str) -> None:
     (raw.setdefault(section, {}) if section else raw)[key] = {}
@@ -43,7 +48,12 @@ def test_a_missing_key_and_a_missing_file_are_one_sentence(raw: dict, tmp_path) 
 
 
 def test_set_changes_one_value_as_toml_and_a_bare_word_is_text() -> None:
-    changes = ["experiment.max_steps=12", "experiment.name=quick", "augment.scale=[0.9, 1.1]", "experiment.note=a word or two"]
+    changes = [
+        "experiment.max_steps=12",
+        "experiment.name=quick",
+        "augment.scale=[0.9, 1.1]",
+        "experiment.note=a word or two",
+    ]
     experiment = load_experiment(EXPERIMENTS[0], changes)
     assert experiment.experiment.max_steps == 12
     assert experiment.experiment.name == "quick"

@@ -45,7 +45,11 @@ def toml_of(raw: dict, path: Path) -> Path:
             return "{ " + ", ".join(f"{k} = {value(w)}" for k, w in v.items()) + " }"
         return json.dumps(v)
 
-    lines = [line for name, section in raw.items() for line in (f"[{name}]", *(f"{k} = {value(v)}" for k, v in section.items()))]
+    lines = [
+        line
+        for name, section in raw.items()
+        for line in (f"[{name}]", *(f"{k} = {value(v)}" for k, v in section.items()))
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -82,7 +86,21 @@ def test_training_learns_the_tiny_livers_and_the_export_draws_them(raw: dict, tm
     assert main(["fit", str(path)]) == 0
     rows = list(history(tmp_path / "run"))
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
-    assert main(["validate", str(path), "--data", str(data), "--out", str(tmp_path / "scores.csv"), "--write-card", "one tiny case"]) == 0
+    assert (
+        main(
+            [
+                "validate",
+                str(path),
+                "--data",
+                str(data),
+                "--out",
+                str(tmp_path / "scores.csv"),
+                "--write-card",
+                "one tiny case",
+            ]
+        )
+        == 0
+    )
     with (tmp_path / "scores.csv").open() as file:
         scores = {row["structure"]: float(row["dsc"]) for row in csv.DictReader(file)}
     assert scores["liver"] > 0.9
@@ -93,7 +111,10 @@ def test_training_learns_the_tiny_livers_and_the_export_draws_them(raw: dict, tm
 
 
 def test_two_runs_become_two_stages_of_one_model(tiny: Experiment, tmp_path, data: Path) -> None:
-    fine = replace(with_run(tiny, name="fine", out_dir=str(tmp_path / "fine")), preprocess=replace(tiny.preprocess, crop="previous", margin_mm=8.0))
+    fine = replace(
+        with_run(tiny, name="fine", out_dir=str(tmp_path / "fine")),
+        preprocess=replace(tiny.preprocess, crop="previous", margin_mm=8.0),
+    )
     for experiment in (tiny, fine):
         fit(with_run(experiment, max_steps=2))
     card = export([tiny, fine], "both", tmp_path / "model")
@@ -105,7 +126,9 @@ def test_two_runs_become_two_stages_of_one_model(tiny: Experiment, tmp_path, dat
         export([tiny], "both", tmp_path / "model")
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_from_nothing_nor_from_another_network(tiny: Experiment, tmp_path) -> None:
+def test_a_run_is_neither_overwritten_nor_resumed_from_nothing_nor_from_another_network(
+    tiny: Experiment, tmp_path
+) -> None:
     with pytest.raises(InputError, match="nothing to resume"):
         fit(tiny, resume=True)
     fit(with_run(tiny, max_steps=1))

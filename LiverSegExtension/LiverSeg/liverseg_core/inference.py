@@ -26,7 +26,7 @@ def infer(
     device: torch.device,
     half: bool = True,
     mirrored: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> Logits:
     """Logits of one stage, float32 on the CPU.
 
@@ -50,7 +50,7 @@ def infer(
             total[(..., *tile)] += answer * blend
             weight[tile] += blend
         progress(n + 1, len(tiles))
-    assert total is not None  # noqa: S101  a prepared scan has at least one voxel
+    assert total is not None
     return Logits((total if weight is None else total / weight)[0], prepared.grid, stage.labels)
 
 
@@ -71,8 +71,8 @@ def device_named(name: str) -> torch.device:
 def fast_in_half(device: torch.device) -> bool:
     """Whether bfloat16 pays: on CUDA, and on CPUs with AVX512-BF16 or AMX; emulated bfloat16 is slower than float32."""
     if device.type == "cpu":
-        capability = getattr(torch.cpu, "get_capabilities", dict)()
-        return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+        checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return any(check() for check in checks if check is not None)
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
@@ -80,7 +80,7 @@ def _tiles(shape: Sequence[int], stage: Stage) -> Iterator[tuple[slice, slice, s
     """Blocks [k, j, i] that cover the region; 2-D stages see a batch of slices at a time."""
     window = (min(shape[0], 16), *stage.window[1:]) if stage.dims == 2 else stage.window
     spans = [list(_spans(n, w, overlap=stage.dims == 3 or axis > 0)) for axis, (n, w) in enumerate(zip(shape, window))]
-    yield from product(*spans)  # type: ignore[misc]
+    yield from product(*spans)
 
 
 def _spans(length: int, window: int, *, overlap: bool) -> Iterator[slice]:
@@ -107,7 +107,7 @@ def _averaged(
 ) -> torch.Tensor:
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            answers = [_seen(network, x.flip(way).to(device), dims).float().cpu().flip(way) for way in ways]
+            answers = [_seen(network, x.flip(list(way)).to(device), dims).float().cpu().flip(list(way)) for way in ways]
     except (RuntimeError, MemoryError) as problem:
         if "memory" not in str(problem).lower() and not isinstance(problem, MemoryError):
             raise
@@ -128,5 +128,7 @@ def _seen(network: nn.Module, x: torch.Tensor, dims: int) -> torch.Tensor:
 
 def _blend(shape: Sequence[int]) -> torch.Tensor:
     """Weights that fall off toward the faces of a tile, where a network sees least around it."""
-    ramps = [torch.minimum(torch.arange(1, n + 1), torch.arange(n, 0, -1)).float().clamp(max=max(1, n // 4)) for n in shape]
+    ramps = [
+        torch.minimum(torch.arange(1, n + 1), torch.arange(n, 0, -1)).float().clamp(max=max(1, n // 4)) for n in shape
+    ]
     return ramps[0][:, None, None] * ramps[1][None, :, None] * ramps[2][None, None, :]

@@ -58,7 +58,9 @@ def notices_about(segments: Iterable[Segment]) -> tuple[Notice, ...]:
         return (Notice("no_liver_found", "No liver was found in this scan."),)
     faces = _cut_faces_mm2(liver)
     if max(faces) > _CUT_MM2:
-        text = f"The scan ends inside the liver ({max(faces) / 100:.1f} cm2 of it lie on the edge): the volume is a part."
+        text = (
+            f"The scan ends inside the liver ({max(faces) / 100:.1f} cm2 of it lie on the edge): the volume is a part."
+        )
         return (Notice("liver_cut_by_scan", text),)
     if not _PLAUSIBLE_ML[0] <= volume <= _PLAUSIBLE_ML[1]:
         low, high = _PLAUSIBLE_ML

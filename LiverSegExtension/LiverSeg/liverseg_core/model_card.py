@@ -107,7 +107,9 @@ class ModelCard:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ModelError(f"{folder} is not a model: it has no {CARD}; a model is a folder of card and weights") from None
+            raise ModelError(
+                f"{folder} is not a model: it has no {CARD}; a model is a folder of card and weights"
+            ) from None
         except (OSError, ValueError) as problem:
             raise ModelError(f"{path} cannot be read as JSON ({problem}); copy the model again") from None
         try:

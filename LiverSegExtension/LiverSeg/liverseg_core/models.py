@@ -38,7 +38,9 @@ def load_model(folder: Path) -> Model:
     return Model(card, tuple(_filled(stage, n, tensors, card.name) for n, stage in enumerate(card.stages)))
 
 
-def save_model(card: ModelCard, states: Sequence[Mapping[str, torch.Tensor]], folder: Path, *, bits: int = 8) -> ModelCard:
+def save_model(
+    card: ModelCard, states: Sequence[Mapping[str, torch.Tensor]], folder: Path, *, bits: int = 8
+) -> ModelCard:
     """Write card and weights; `bits` is 8 (a scale a channel), 16 or 32. Returns the card with its SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
     packed: dict[str, torch.Tensor] = {}
@@ -66,7 +68,7 @@ def _filled(stage: Stage, number: int, tensors: Mapping[str, torch.Tensor], name
     except RuntimeError as problem:
         first = str(problem).splitlines()[1].strip() if "\n" in str(problem) else str(problem)
         raise ModelError(f"the weights of {name} do not fit its {stage.network}: {first[:160]}") from None
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def _packed(name: str, tensor: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:

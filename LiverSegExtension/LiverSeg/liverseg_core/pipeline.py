@@ -5,12 +5,7 @@ What needs torch is imported where the journey needs it, so that `measure` and t
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,49 +22,15 @@ from .model_card import ModelCard
 from .output import check_output, written_whole
 from .phases import PHASES
 from .reading import read_mask, read_scan
-from .records import LabelMask, Notice, Report, Scan, Segment
+from .records import LabelMask, Notice, Report, Scan, ScanFacts, Segment
 from .reporting import montage, save_csv, save_json, save_masks, save_page, save_png, three_views
 from .segments import clean, cut_segments
+from .walk import Listener, Silence, Walk, peak_memory_mb
 
 if TYPE_CHECKING:
     from .models import Model
 
 QUALITIES = ("fast", "standard", "best")
-
-
-class Listener:
-    """What a walk tells whoever waits for it; this one says nothing."""
-
-    def stage(self, name: str) -> None:
-        """A room was entered."""
-
-    def progress(self, name: str, done: int, total: int) -> None:
-        """Work inside a room."""
-
-    def warning(self, notice: Notice) -> None:
-        """Something the reader must know."""
-
-
-@dataclass
-class Walk:
-    """Seconds spent in each room, and the listener."""
-
-    listener: Listener = field(default_factory=Listener)
-    seconds: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def room(self, name: str) -> Iterator[None]:
-        if name not in self.seconds:
-            self.listener.stage(name)
-        entered = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - entered
-
-    def times(self) -> dict[str, float]:
-        return {**{name: round(s, 3) for name, s in self.seconds.items()}, "total": round(time.perf_counter() - self.began, 3)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +61,7 @@ class Request:
 
 def segment_file(request: Request, listener: Listener | None = None) -> Result:
     """From a file to a folder of results. Raises a LiverSegError, and then `out` is as it was."""
-    walk = Walk(listener or Listener())
+    walk = Walk(listener or Silence())
     check_output(request.out, overwrite=request.overwrite)
     with walk.room("reading"):
         find_model(request.model)  # refuse an unknown model or device before the scan is read
@@ -156,7 +117,7 @@ def segment_scan(
         measurements=measurements,
         warnings=tuple(notices),
         seconds=walk.times(),
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
     )
     return Result(mask, segments, report)
 
@@ -175,7 +136,7 @@ def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, o
     phase = {"used": scan.phase, "how": scan.phase_how} if scan_path is not None else {"used": "", "how": ""}
     report = Report(
         __version__, {"name": "", "sha256": "", "licence": ""}, phase, "cpu", _scan_facts(str(mask_path), mask.grid),
-        measurements, notices, walk.times(), _peak_memory_mb(),
+        measurements, notices, walk.times(), peak_memory_mb(),
     )  # fmt: skip
     result = Result(mask, segments, report)
     with written_whole(out) as folder:
@@ -237,7 +198,9 @@ def _fit_model(folder: Path, phase: str, *, allow_unfit: bool) -> Model:
 def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
     text = f"{card.name} is not fit for {phase} ({PHASES[phase].meaning})"
     if not allow_unfit:
-        raise ModelError(f"{text}; fit phases: {', '.join(card.fit_phases)}. Choose another model, or add --allow-unfit")
+        raise ModelError(
+            f"{text}; fit phases: {', '.join(card.fit_phases)}. Choose another model, or add --allow-unfit"
+        )
     return Notice("model_unfit", f"{text}: the result may be wrong.")
 
 
@@ -261,8 +224,9 @@ def _scan_for(mask: LabelMask, mask_path: Path, scan_path: Path | None) -> Scan:
     return scan
 
 
-def _scan_facts(source: str, grid: Grid) -> dict[str, object]:
-    return {"path": source, "size": list(grid.size), "spacing_mm": [round(s, 4) for s in grid.spacing_mm]}
+def _scan_facts(source: str, grid: Grid) -> ScanFacts:
+    x, y, z = (round(s, 4) for s in grid.spacing_mm)
+    return ScanFacts(source, grid.size, (x, y, z))
 
 
 def _write_masks(result: Result, card: ModelCard, folder: Path) -> None:
@@ -278,14 +242,4 @@ def _write_pictures(scan: Scan, result: Result, folder: Path, walk: Walk) -> Non
 def _write_tables(result: Result, folder: Path, walk: Walk) -> None:
     """Last, so that the times in report.json include everything before."""
     save_csv(result.report, folder / "measurements.csv")
-    save_json(replace(result.report, seconds=walk.times(), peak_memory_mb=_peak_memory_mb()), folder / "report.json")
-
-
-def _peak_memory_mb() -> float:
-    """The most this process ever held; NaN on Windows, which does not say it in the standard library."""
-    try:
-        import resource
-    except ImportError:
-        return math.nan
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(held / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    save_json(replace(result.report, seconds=walk.times(), peak_memory_mb=peak_memory_mb()), folder / "report.json")

@@ -61,7 +61,9 @@ def normalisation_of(stage: Stage, modality: str) -> str:
     try:
         return stage.normalisation[modality]
     except KeyError:
-        raise ModelError(f"this model has no normalisation for {modality}; it takes {', '.join(stage.normalisation)}") from None
+        raise ModelError(
+            f"this model has no normalisation for {modality}; it takes {', '.join(stage.normalisation)}"
+        ) from None
 
 
 def ct_fixed(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

@@ -84,6 +84,18 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class ScanFacts:
+    """What a report says about the scan."""
+
+    path: str
+    size: tuple[int, int, int]  # (i, j, k)
+    spacing_mm: tuple[float, float, float]
+
+    def lattice(self) -> str:
+        return f"{' x '.join(map(str, self.size))} voxels of {' x '.join(f'{s:.2f}' for s in self.spacing_mm)} mm"
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a reader needs to trust or repeat the result. JSON and HTML are written from it alone."""
 
@@ -91,7 +103,7 @@ class Report:
     model: dict[str, str]  # name, sha256, licence
     phase: dict[str, str]  # used, how
     device: str
-    scan: dict[str, object]  # path, size, spacing_mm
+    scan: ScanFacts
     measurements: tuple[Measurement, ...]
     warnings: tuple[Notice, ...]
     seconds: dict[str, float] = field(default_factory=dict)

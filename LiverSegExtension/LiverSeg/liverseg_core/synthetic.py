@@ -104,7 +104,12 @@ def _tissues() -> tuple[Tissue, ...]:
         Tissue("lung", 0, both(cavity, _above(20), outside_of(dome)), (-830, 0.03, 0.03)),
         Tissue("heart", 0, ellipsoid((22, -28, 104), (58, 46, 46), 25), (140, 0.36, 0.25)),
         Tissue("bowel", 0, either(*(ellipsoid(c, (22, 20, 22)) for c in _LOOPS)), (35, 0.42, 0.62)),
-        Tissue("bowel gas", 0, either(*(ellipsoid((c[0], c[1] - 9, c[2]), (13, 8, 13)) for c in _LOOPS)), (-850, 0.02, 0.02)),
+        Tissue(
+            "bowel gas",
+            0,
+            either(*(ellipsoid((c[0], c[1] - 9, c[2]), (13, 8, 13)) for c in _LOOPS)),
+            (-850, 0.02, 0.02),
+        ),
         Tissue("stomach", 7, ellipsoid((62, -30, 36), (42, 36, 46), 20), (30, 0.30, 0.85)),
         Tissue("stomach gas", 7, ellipsoid((62, -48, 40), (27, 13, 28), 20), (-880, 0.02, 0.02)),
         Tissue("pancreas", 11, ellipsoid((18, 4, -14), (54, 11, 14), -12), (100, 0.62, 0.40)),

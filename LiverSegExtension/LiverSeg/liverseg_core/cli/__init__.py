@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; there is nobody to tell
         return 0
-    except Exception:  # noqa: BLE001  the last door: whatever reaches it is our own fault
+    except Exception:
         return _own_fault(terminal, debug=getattr(options, "debug", False))
     return 0
 
@@ -61,7 +61,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="liverseg", description="Segment and measure the liver on CT and MR. Research software, not a medical device."
+        prog="liverseg",
+        description="Segment and measure the liver on CT and MR. Research software, not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     verb.set_defaults(module=name)
     verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -86,9 +87,18 @@ def _segment(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI, NRRD or MetaImage file, or a DICOM folder")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     verb.add_argument("--phase", default="auto", metavar="auto|KEY", help="a key of `liverseg phases` (default: auto)")
-    verb.add_argument("--model", default="auto", metavar="auto|NAME|FOLDER", help="default: the best measured one for the phase")
-    verb.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one")
-    verb.add_argument("--quality", choices=QUALITIES, default="standard", help="fast: coarse stage alone; best: averages mirrored passes")
+    verb.add_argument(
+        "--model", default="auto", metavar="auto|NAME|FOLDER", help="default: the best measured one for the phase"
+    )
+    verb.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one"
+    )
+    verb.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="standard",
+        help="fast: coarse stage alone; best: averages mirrored passes",
+    )
     verb.add_argument("--reference", type=Path, metavar="MASK", help="report the agreement with this mask")
     verb.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     verb.add_argument("--volume", type=int, metavar="N", help="which volume of a 4-D file, counted from 0")

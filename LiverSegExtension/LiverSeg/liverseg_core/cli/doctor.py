@@ -62,7 +62,9 @@ def _torch() -> dict[str, object]:
         "device": str(chosen),
         "why": "a GPU was found" if chosen.type != "cpu" else "no GPU that torch can use was found: the CPU computes",
         "threads": torch.get_num_threads(),
-        "bfloat16": "used: this processor computes it fast" if half else "not used: this processor does not compute it fast",
+        "bfloat16": "used: this processor computes it fast"
+        if half
+        else "not used: this processor does not compute it fast",
     }
 
 

@@ -83,7 +83,7 @@ def guard(terminal: Terminal, stop_file: Path | None) -> Iterator[None]:
         yield
         return
     inbox, outbox = socket.socketpair()
-    outbox.setblocking(False)
+    outbox.settimeout(0)
     inbox.settimeout(_POLL_S)
     previous_wakeup = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}

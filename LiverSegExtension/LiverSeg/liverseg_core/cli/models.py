@@ -25,7 +25,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         folders = [find_model(name)] if name else list(installed().values())
         for folder in folders:
             card = verify(folder)
-            terminal.say(f"{card.name} {card.version}: the weights are those of the card (SHA-256 {card.sha256[:12]}...)")
+            terminal.say(
+                f"{card.name} {card.version}: the weights are those of the card (SHA-256 {card.sha256[:12]}...)"
+            )
     elif action == "import":
         terminal.say(f"imported into {import_model(Path(name))}")
     else:
@@ -46,7 +48,9 @@ def _show(card: ModelCard, terminal: Terminal) -> None:
         if key not in ("stages", "measured"):
             terminal.say(f"{key:16s} {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
     for n, stage in enumerate(card.stages):
-        terminal.say(f"stage {n}          {stage.network}, {stage.dims}-D, labels {stage.labels}, {stage.spacing_mm} mm, crop {stage.crop}")
+        terminal.say(
+            f"stage {n}          {stage.network}, {stage.dims}-D, labels {stage.labels}, {stage.spacing_mm} mm, crop {stage.crop}"
+        )
     for key in PHASES:
         row = card.measured_on(key)
         told = row.cases if row.dsc is None else f"DSC {row.dsc:.3f}, worst {row.worst:.3f}, n = {row.n} ({row.cases})"

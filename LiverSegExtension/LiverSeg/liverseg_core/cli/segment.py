@@ -12,7 +12,19 @@ from .events import Terminal
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     terminal.started()
-    names = ("scan", "out", "phase", "model", "device", "quality", "reference", "series", "volume", "allow_unfit", "overwrite")
+    names = (
+        "scan",
+        "out",
+        "phase",
+        "model",
+        "device",
+        "quality",
+        "reference",
+        "series",
+        "volume",
+        "allow_unfit",
+        "overwrite",
+    )
     result = segment_file(Request(**{name: getattr(options, name) for name in names}), terminal)
     report = result.report
     terminal.done(options.out, report.seconds["total"])

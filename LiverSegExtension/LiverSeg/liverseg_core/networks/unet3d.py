@@ -54,9 +54,9 @@ class UNet3d(nn.Module):
         return answers[::-1]
 
 
-def _axes(size: int, dims: int, *, pad: bool = False) -> tuple[int, ...]:
+def _axes(size: int, dims: int, *, pad: bool = False) -> tuple[int, int, int]:
     size, flat = (size // 2, 0) if pad else (size, 1)
-    return (size,) * 3 if dims == 3 else (flat, size, size)
+    return (size if dims == 3 else flat, size, size)
 
 
 def build(

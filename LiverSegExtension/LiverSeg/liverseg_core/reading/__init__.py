@@ -14,7 +14,7 @@ from ..records import LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what matters is refused below in words; the rest is noise on stderr
+sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 
 __all__ = ["read_mask", "read_scan", "take_scan"]
 
@@ -94,5 +94,9 @@ def _geometry_notices(grid: Grid) -> tuple[Notice, ...]:
     if min(grid.size) == 1:
         return (Notice("thick_slices", "The scan is a single slice: its volume is an area times the slice spacing."),)
     if max(grid.spacing_mm) > 8.0:
-        return (Notice("thick_slices", f"Slices are {max(grid.spacing_mm):.1f} mm apart: volumes and distances are coarse."),)
+        return (
+            Notice(
+                "thick_slices", f"Slices are {max(grid.spacing_mm):.1f} mm apart: volumes and distances are coarse."
+            ),
+        )
     return ()

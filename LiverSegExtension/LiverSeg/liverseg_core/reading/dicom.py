@@ -79,7 +79,9 @@ def _check_positions(folder: Path, series: Series) -> None:
         except ValueError:
             if len(series.files) == 1:
                 return
-            raise InputError(f"{file} has no position or orientation; expected ImagePositionPatient in every slice of {folder}") from None
+            raise InputError(
+                f"{file} has no position or orientation; expected ImagePositionPatient in every slice of {folder}"
+            ) from None
         places.append(float(at @ np.cross(row, column)))
     gaps = np.diff(places)
     if len(gaps) and (np.abs(gaps).min() < 1e-3 or np.ptp(gaps) > _UNEVEN_MM):

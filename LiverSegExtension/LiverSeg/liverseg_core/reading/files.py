@@ -42,7 +42,9 @@ def read_image(path: Path, volume: int | None) -> sitk.Image:
 def voxels_of(image: sitk.Image, path: Path, volume: int | None = None) -> np.ndarray:
     """The array [k, j, i] of a scalar image, NaN where the file says so; refuses colours and complex numbers."""
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (colours or vectors); expected one")
+        raise InputError(
+            f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (colours or vectors); expected one"
+        )
     voxels = sitk.GetArrayFromImage(image)
     if voxels.dtype.kind == "c":
         raise InputError(f"{path} holds complex numbers; expected magnitudes")
@@ -77,7 +79,9 @@ def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
     if not all(math.isfinite(s) and s > 0 for s in spacing) or not np.isfinite(image.GetOrigin()).all():
         raise InputError(f"{path} has the spacing {spacing} mm; expected three positive numbers")
     if not np.isfinite(axes).all() or abs(np.linalg.det(axes)) < 0.9:
-        raise InputError(f"{path} has axes that are not at right angles (determinant {np.linalg.det(axes):.3f}); resample it first")
+        raise InputError(
+            f"{path} has axes that are not at right angles (determinant {np.linalg.det(axes):.3f}); resample it first"
+        )
     return image
 
 

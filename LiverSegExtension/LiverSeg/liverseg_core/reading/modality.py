@@ -27,4 +27,6 @@ def guess_modality(voxels: np.ndarray) -> Guess:
         why = f"{below:.0%} of the voxels are below -20 as fat and air are in HU, and {soft:.0%} of the rest are below 300"
         return Guess("CT", sure, f"Taken for CT from the intensities ({why}), confidence {sure:.2f}")
     sure = 0.95 if below < 0.005 else 0.6
-    return Guess("MR", sure, f"Taken for MR from the intensities ({below:.1%} below -20, so not in HU), confidence {sure:.2f}")
+    return Guess(
+        "MR", sure, f"Taken for MR from the intensities ({below:.1%} below -20, so not in HU), confidence {sure:.2f}"
+    )

@@ -38,11 +38,15 @@ def check(path: Path) -> None:
     if not header.axes or min(header.axes) < 1:
         raise InputError(f"{path} has the size {list(header.axes)} in its header; expected three positive counts")
     if not all(math.isfinite(s) and s > 0 for s in header.spacing_mm):
-        raise InputError(f"{path} has the spacing {header.spacing_mm} mm in its header; expected three positive numbers")
+        raise InputError(
+            f"{path} has the spacing {header.spacing_mm} mm in its header; expected three positive numbers"
+        )
     if header.sform is not None:
         volume = abs(np.linalg.det(header.sform)) if np.isfinite(header.sform).all() else 0.0
         if volume < 1e-6 * math.prod(header.spacing_mm):
-            raise InputError(f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header")
+            raise InputError(
+                f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header"
+            )
     wanted = header.offset + math.prod(header.axes) * header.bits // 8
     held = _unpacked_length(path, wanted) if _zipped(path) else path.stat().st_size
     if held < wanted:  # SimpleITK fills the rest with zeros: a scan cut off would look like one that ends early
@@ -81,7 +85,9 @@ def _header(path: Path) -> Header | None:
     (sform_code,) = struct.unpack(order + "h", head[254:256])
     rows = np.reshape(struct.unpack(order + "12f", head[280:328]), (3, 4))[:, :3]
     start = int(offset) if math.isfinite(offset) and 0 <= offset < 2**31 else 0
-    return Header(order, axes, datatype, bits, pixdim[1 : 1 + min(3, len(axes))], start, rows if sform_code > 0 else None)
+    return Header(
+        order, axes, datatype, bits, pixdim[1 : 1 + min(3, len(axes))], start, rows if sform_code > 0 else None
+    )
 
 
 def _zipped(path: Path) -> bool:

@@ -17,11 +17,15 @@ from .files import check_nrrd, core_of
 def as_codes(voxels: np.ndarray, source: str) -> np.ndarray:
     """uint8 codes; refuses fractions, negatives and codes that are not in the table."""
     if voxels.dtype.kind == "f" and not np.array_equal(voxels, np.round(voxels)):
-        raise InputError(f"{source} holds fractions or NaN; expected whole label codes (1 liver, 2 lesion, 3 spleen, ...)")
+        raise InputError(
+            f"{source} holds fractions or NaN; expected whole label codes (1 liver, 2 lesion, 3 spleen, ...)"
+        )
     present = {int(code) for code in np.unique(voxels)}
     strange = sorted(present - LABELS.keys() - {0})
     if strange:
-        raise InputError(f"{source} holds the codes {strange[:8]}, which are not in the table; known: 0 to {max(LABELS)}")
+        raise InputError(
+            f"{source} holds the codes {strange[:8]}, which are not in the table; known: 0 to {max(LABELS)}"
+        )
     return voxels.astype(np.uint8)
 
 
@@ -56,4 +60,6 @@ def _code_of(header: dict[str, str], prefix: str, path: Path) -> int:
     for code, label in LABELS.items():
         if not label.laterality and f"^{label.snomed[0]}^" in tags:
             return code
-    raise InputError(f"{path}: the segment {name!r} is none of ours; rename it to one of: {', '.join(v.name for v in LABELS.values())}")
+    raise InputError(
+        f"{path}: the segment {name!r} is none of ours; rename it to one of: {', '.join(v.name for v in LABELS.values())}"
+    )

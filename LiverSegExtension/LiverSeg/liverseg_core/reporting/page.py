@@ -74,7 +74,7 @@ def _header(report: Report) -> str:
     used = report.phase["used"]
     phase = PHASES[used].meaning if used else "a mask without its scan"
     return (
-        f"<header><div><h1>Liver segmentation</h1><div class='sub'>{escape(str(report.scan['path']))}<br>{escape(phase)}</div></div>"
+        f"<header><div><h1>Liver segmentation</h1><div class='sub'>{escape(str(report.scan.path))}<br>{escape(phase)}</div></div>"
         f"{number}</header>"
     )
 
@@ -90,7 +90,9 @@ def _picture(title: str, picture: Rgb, report: Report, caption: str) -> str:
     data = base64.b64encode(png_bytes(picture)).decode()
     seen = {m.structure for m in report.measurements if not math.isnan(m.value)}
     keys = "".join(
-        f'<span class="key"><i style="background:{_COLOURS[key]}"></i>{escape(_NAMES[key])}</span>' for key in _COLOURS if key in seen
+        f'<span class="key"><i style="background:{_COLOURS[key]}"></i>{escape(_NAMES[key])}</span>'
+        for key in _COLOURS
+        if key in seen
     )
     return (
         f'<section><h2>{escape(title)}</h2><div class="picture"><img alt="{escape(title)}" src="data:image/png;base64,{data}"></div>'
@@ -109,10 +111,9 @@ def _table(measurements: Sequence[Measurement]) -> str:
 
 
 def _provenance(report: Report) -> str:
-    size, spacing = report.scan["size"], report.scan["spacing_mm"]
     pairs = {
-        "Scan": f"{report.scan['path']}",
-        "Size, spacing": f"{' x '.join(map(str, size))} voxels of {' x '.join(f'{s:.2f}' for s in spacing)} mm",  # type: ignore[arg-type,attr-defined]
+        "Scan": f"{report.scan.path}",
+        "Size, spacing": report.scan.lattice(),
         "Phase": f"{report.phase['used']}: {report.phase['how']}" if report.phase["used"] else "",
         **{f"Model {key}" if key != "name" else "Model": text for key, text in report.model.items()},
         "Computed on": report.device,

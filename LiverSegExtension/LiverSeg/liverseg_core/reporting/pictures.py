@@ -61,7 +61,9 @@ class _Canvas:
         self.span = (int(first[2]), int(last[2]))
         self.middle = (first + last - 1) // 2
         if liver.any():
-            centre = self.grid.index_of(mask.grid.world_mm(np.argwhere(liver)[:: max(1, liver.sum() // 5000), ::-1]).mean(axis=0))
+            centre = self.grid.index_of(
+                mask.grid.world_mm(np.argwhere(liver)[:: max(1, liver.sum() // 5000), ::-1]).mean(axis=0)
+            )
             self.middle = np.clip(np.round(centre).astype(int), 0, np.asarray(self.grid.size) - 1)
         self.low, self.high = _display_range(scan, liver)
         extent = np.asarray(self.grid.size) * self.grid.spacing_mm
