@@ -93,6 +93,8 @@ class Sampler:
     batch: int = 1
     jitter_mm: float = 20.0  # each face of the block moves by up to this
     partial: float = 0.15  # share of samples in which the scan ends inside the block
+    below: float = 0.0  # share in which the scan ends below the liver
+    empty: float = 0.0  # share that is a made-up body without any organ (negatives.py)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from liverseg_core.errors import InputError
+from liverseg_core.labels import LIVER
 from liverseg_core.model_card import Stage
 from torch.nn import functional
 
 from .cache import CachedCase
 from .experiment import Augment, Sampler
+from .negatives import random_body
 
 # torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
 # slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.
 _LEAST_STEPS = 3
+
+
+Part = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # image, target, codes, inside of one sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +63,26 @@ class BatchSampler:
         weight = np.array([shares.get(m, 1.0) / modalities.count(m) for m in modalities])
         self.weights = weight / weight.sum()
         self.blocks = [_organ_block(case, stage.labels) for case in cases]
+        self.livers = [_organ_block(case, (LIVER,))[0][0] for case in cases] if sampler.below else []
 
     def batch(self, rng: np.random.Generator) -> Batch:
+        parts: list[Part] = []
+        modalities, known = [], []
         chosen = [int(n) for n in rng.choice(len(self.cases), self.sampler.batch, p=self.weights)]
         views = [self._view(n, rng) for n in chosen]
         size = np.max([view.size for view in views], axis=0)
-        parts = [_look(self.cases[n], view, size, self.stage.labels) for n, view in zip(chosen, views)]
+        for n, view in zip(chosen, views):
+            if self.sampler.empty and rng.random() < self.sampler.empty:
+                parts.append(_empty(size, self.cases[n].spacing_mm, rng))
+                modalities.append("CT")
+                known.append([True] * (1 + len(self.stage.labels)))
+            else:
+                parts.append(_look(self.cases[n], view, size, self.stage.labels))
+                modalities.append(self.cases[n].modality)
+                known.append([True, *(code in self.cases[n].case.annotated for code in self.stage.labels)])
         image, target, codes, inside = (torch.cat(tensors) for tensors in zip(*parts))
-        known = [[True, *(code in self.cases[n].case.annotated for code in self.stage.labels)] for n in chosen]
-        return Batch(
-            image, target, codes, inside, torch.tensor(known),
-            tuple(self.cases[n].modality for n in chosen), self.cases[chosen[0]].spacing_mm,
-        )  # fmt: skip
+        spacing_mm = self.cases[chosen[0]].spacing_mm
+        return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacing_mm)
 
     def _view(self, number: int, rng: np.random.Generator) -> View:
         """The block that the corridor would crop, with the coarse stage's errors, and the turn it is seen through."""
@@ -81,6 +94,8 @@ class BatchSampler:
             reach = self.stage.margin_mm + rng.uniform(-self.sampler.jitter_mm, self.sampler.jitter_mm, (2, 3))
             first, last = self.blocks[number][0] - reach[0] / spacing, self.blocks[number][1] + reach[1] / spacing
         begin, end = _partial(shape, first, last, self.sampler, rng)
+        if self.sampler.below and rng.random() < self.sampler.below:
+            begin, end = np.zeros(3), np.array([max(self.livers[number], 1), *shape[1:]], float)
         first, last = np.maximum(first, begin), np.minimum(last, end)
         snap = np.asarray(self.stage.snap or self.stage.window)
         steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if self.stage.snap else 1)
@@ -101,6 +116,13 @@ class BatchSampler:
         mirror = np.array([-1.0 if rng.random() < self.augment.flip.get(axis, 0.0) else 1.0 for axis in "kji"])
         matrix: np.ndarray = (turn * (mirror / scale)[None, :]) * spacing[None, :] / spacing[:, None]
         return matrix
+
+
+def _empty(size: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Part:
+    """A body without organs, all of it inside the scan."""
+    k, j, i = (int(n) for n in size)
+    nothing = torch.zeros((1, 1, k, j, i), dtype=torch.uint8)
+    return random_body((k, j, i), spacing_mm, rng)[None, None], nothing, nothing, nothing == 0
 
 
 def _organ_block(case: CachedCase, labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,9 +147,7 @@ def _partial(
     return begin, np.maximum(end, begin + 1)
 
 
-def _look(
-    case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int]) -> Part:
     """Image, target, codes and inside of one view, each [1, 1, k, j, i]."""
     axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)

@@ -277,6 +277,22 @@ def test_measuring_a_written_mask_gives_the_same_volumes(tmp_path) -> None:
         assert (again / "measurements.csv").read_text() == (out / "measurements.csv").read_text()
 
 
+def test_a_later_stage_does_not_invent_what_an_earlier_one_looked_for_in_vain() -> None:
+    """The fine stage calls everything above -50 HU spleen; the coarse one looked for a spleen and saw only liver."""
+    coarse = known_stage(spacing_mm=(4.0, 4.0, 4.0), labels=(1, 3), options={"levels": (0.25, 9.0)})
+    fine = known_stage(crop="previous", margin_mm=8.0, labels=(1, 3), options={"levels": (-1.6, -1.55)}, post={})
+    scan = bright_liver(GRIDS["plain"])
+    alone = segment_scan(scan, known_model(replace(fine, crop="none")), device="cpu").mask.voxels
+    assert (alone == 3).any()
+    assert not (segment_scan(scan, known_model(coarse, fine), device="cpu").mask.voxels == 3).any()
+
+
+def test_a_code_that_no_earlier_stage_knows_may_be_found_later() -> None:
+    fine = known_stage(crop="previous", margin_mm=8.0, labels=(1, 2), options={"levels": (0.0, 0.5)}, post={})
+    mask = segment_scan(bright_liver(GRIDS["plain"]), known_model(COARSE, fine), device="cpu").mask.voxels
+    assert (mask == 2).any()
+
+
 def test_stages_past_the_first_are_left_out_in_fast_quality() -> None:
     model = known_model(COARSE, known_stage(crop="previous", options={"levels": [99.0]}, network="threshold"))
     networks_ = (model.networks[0], networks.build("threshold", channels=1, labels=2, levels=[99.0]))

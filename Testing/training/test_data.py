@@ -21,6 +21,7 @@ from liverseg_training.contrast import HELD_OUT, random_curve, simulated
 from liverseg_training.experiment import Augment, Experiment, Sampler
 from liverseg_training.fit import training_cases
 from liverseg_training.losses import SegmentationLoss, merge_unknown
+from liverseg_training.negatives import BODIES
 from liverseg_training.sampling import BatchSampler
 from monai.losses import DiceCELoss
 
@@ -129,6 +130,31 @@ def test_a_sampler_that_does_not_exist_and_an_empty_split_are_refused(tiny: Expe
         sampler_of(tiny, QUIET, kind="slices")
     with pytest.raises(InputError, match="no training cases"):
         BatchSampler((), tiny.stage(), Sampler(), QUIET, {})
+
+
+def test_empty_samples_are_bodies_without_organs(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, QUIET, empty=1.0)
+    batch = sampler.batch(np.random.default_rng(0))
+    assert not batch.target.any()
+    assert bool(batch.inside.all())
+    assert bool(batch.known.all())
+    assert float(batch.image.std()) > 100  # something is there
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_every_made_up_body_has_air_around_it_and_tissue_in_it(kind: str) -> None:
+    axes = [(torch.arange(40) - 19.5) * 9.0 for _ in range(3)]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    image = torch.full((40, 40, 40), -1000.0)
+    BODIES[kind](image, (x, y, z), np.random.default_rng(0))
+    assert float(image[:, 0].max()) == -1000.0
+    assert 0.005 < float((image > -200).float().mean()) < 0.9
+
+
+def test_scans_that_end_below_the_liver_hold_none_of_it(tiny: Experiment) -> None:
+    sampler = sampler_of(tiny, QUIET, below=1.0, batch=1)
+    for seed in range(4):
+        assert not (sampler.batch(np.random.default_rng(seed)).target == 1).any()
 
 
 def unit_and_codes() -> tuple[torch.Tensor, torch.Tensor]:

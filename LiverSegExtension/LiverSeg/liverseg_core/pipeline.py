@@ -157,6 +157,7 @@ def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> L
 
     stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
     found: Grid | None = None
+    lost: set[int] = set()  # what a stage looked for and did not find: a later one, sure that it is there, invents it
     mask = LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
     for n, (stage, network) in enumerate(stages):
         with walk.room("preparation"):
@@ -169,11 +170,14 @@ def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> L
         with walk.room("restoration"):
             if n + 1 < len(stages):
                 seen = clean(decided(logits), stage.post)
+                lost |= set(stage.labels) - set(np.unique(seen.voxels).tolist())
                 found = bounding_block(seen.voxels > 0, seen.grid)
                 if found is None:
                     return mask
             else:
                 mask = clean(restore(logits, scan.grid), stage.post)
+    if len(stages) > 1:
+        mask.voxels[np.isin(mask.voxels, sorted(lost))] = 0
     return mask
 
 

@@ -50,7 +50,8 @@ def list_series(folder: Path) -> tuple[Series, ...]:
     for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
         tags = _tags(files[0])
-        found.append(Series(uid, tuple(files), tags.get("0008|0060", ""), tags.get("0008|103e", "")))
+        own = tags.get("0020|000e", uid)  # GDCM appends details to tell apart what one UID holds
+        found.append(Series(own, tuple(files), tags.get("0008|0060", ""), tags.get("0008|103e", "")))
     return tuple(sorted(found, key=lambda s: -len(s.files)))
 
 
@@ -60,7 +61,7 @@ def _chosen(folder: Path, wanted: str | None) -> Series:
         raise InputError(f"{folder} holds no DICOM series; expected a folder of DICOM files, or name one image file")
     if wanted is None and len(every) == 1:
         return every[0]
-    fitting = [series for series in every if wanted is not None and series.uid.startswith(wanted)]
+    fitting = [series for series in every if wanted is not None and series.uid == wanted]
     if len(fitting) != 1:
         rows = "; ".join(str(series) for series in every)
         raise InputError(f"{folder} holds {len(every)} series; choose one with --series UID: {rows}")

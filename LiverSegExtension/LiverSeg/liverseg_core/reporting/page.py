@@ -28,7 +28,7 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:10px;
 .synthetic{border-left:5px solid #0072b2;background:#eef6fb}
 .picture{background:#000;border-radius:6px;overflow:hidden}.picture img{display:block;width:100%;height:auto}
 .caption{display:flex;justify-content:space-between;flex-wrap:wrap;gap:4px 18px;color:var(--soft);font-size:13px;margin-top:8px}
-.key{display:inline-flex;align-items:center;gap:6px}.key i{width:12px;height:12px;border-radius:2px;display:inline-block}
+.key{display:inline-flex;align-items:center;gap:6px;margin-right:14px}.key i{width:12px;height:12px;border-radius:2px;display:inline-block}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:600;color:var(--soft);font-size:13px}
 th,td{padding:7px 10px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}td.n,th.n{text-align:right;white-space:nowrap}
 dl{display:grid;grid-template-columns:170px 1fr;gap:6px 16px;margin:0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}

@@ -23,7 +23,7 @@ _GAP_PX = 6
 def three_views(scan: Scan, mask: LabelMask) -> Rgb:
     """Axial, coronal and sagittal through the liver's middle (the scan's, when there is none), side by side."""
     canvas = _Canvas(scan, mask)
-    return _row([_at_height(canvas.view(axis, int(canvas.middle[axis])), _VIEW_PX) for axis in (2, 1, 0)])
+    return _row([canvas.view(axis, int(canvas.middle[axis]), _VIEW_PX) for axis in (2, 1, 0)])
 
 
 def montage(scan: Scan, mask: LabelMask, most: int = 24, columns: int = 6) -> Rgb:
@@ -32,7 +32,7 @@ def montage(scan: Scan, mask: LabelMask, most: int = 24, columns: int = 6) -> Rg
     first, last = canvas.span
     count = min(most, last - first)
     chosen = np.unique(np.round(np.linspace(last - 1, first, count)).astype(int))[::-1]
-    tiles = [_at_height(canvas.view(2, int(k)), _TILE_PX) for k in chosen]
+    tiles = [canvas.view(2, int(k), _TILE_PX) for k in chosen]
     rows = [_row(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([_padded(row, width) for row in rows])
@@ -66,11 +66,14 @@ class _Canvas:
             )
             self.middle = np.clip(np.round(centre).astype(int), 0, np.asarray(self.grid.size) - 1)
         self.low, self.high = _display_range(scan, liver)
-        extent = np.asarray(self.grid.size) * self.grid.spacing_mm
-        self.pixel_mm = float(max(0.4, extent.max() / 640))
+        self.extent_mm = np.asarray(self.grid.size) * self.grid.spacing_mm
 
-    def view(self, axis: int, index: int) -> Rgb:
-        plane = self.grid.plane(axis, index, self.pixel_mm)
+    def view(self, axis: int, index: int, height_px: int) -> Rgb:
+        """One plane drawn at the size it is shown at, so that outlines keep their width; flat ones are padded."""
+        rows_mm = self.extent_mm[1] if axis == 2 else self.extent_mm[2]
+        widest_mm = self.extent_mm[1] if axis == 0 else self.extent_mm[0]
+        pixel_mm = float(max(rows_mm / height_px, widest_mm / (2 * height_px)))
+        plane = self.grid.plane(axis, index, pixel_mm)
         grey = resampled(self.scan.voxels, self.scan.grid, plane, outside=self.low)[0]
         shade = (np.clip((grey - self.low) / (self.high - self.low), 0, 1) * 255).astype(np.uint8)
         picture = np.repeat(shade[..., None], 3, axis=-1)
@@ -78,7 +81,8 @@ class _Canvas:
         for code in (int(c) for c in np.unique(codes) if c):
             inside = resampled((codes == code).astype(np.uint8), block, plane)[0] >= 0.5
             picture[_outline(inside)] = LABELS[code].colour
-        return picture
+        missing = max(0, height_px - len(picture))
+        return np.pad(picture, ((missing // 2, missing - missing // 2), (0, 0), (0, 0)))[:height_px]
 
     def _near(self, plane: Grid) -> tuple[np.ndarray, Grid]:
         """The part of the mask around a plane, so that outlines are interpolated and not the whole volume."""
@@ -108,15 +112,6 @@ def _display_range(scan: Scan, liver: np.ndarray) -> tuple[float, float]:
     if liver.any():
         high = max(min(high, 3.5 * float(np.median(scan.voxels[liver])) - 2.5 * low), low + 0.3 * (high - low))
     return low, max(high, low + 1e-3)
-
-
-def _at_height(picture: Rgb, height: int) -> Rgb:
-    """Resized by nearest pixel; planes are already drawn at about one pixel a screen pixel."""
-    rows = (np.arange(height) * picture.shape[0] / height).astype(int)
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    columns = (np.arange(width) * picture.shape[1] / width).astype(int)
-    resized: Rgb = picture[rows][:, columns]
-    return resized
 
 
 def _row(pictures: Sequence[Rgb]) -> Rgb:
