@@ -138,6 +138,7 @@ class Infer:
 
     window: tuple[int, int, int]
     snap: tuple[int, int, int] | None = None
+    sure: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ class Experiment:
             spacing_mm=self.preprocess.spacing_mm,
             window=self.infer.window,
             snap=self.infer.snap,
+            sure=self.infer.sure,
             normalisation=self.preprocess.normalisation,
             crop=self.preprocess.crop,
             margin_mm=self.preprocess.margin_mm,

@@ -69,17 +69,15 @@ class BatchSampler:
         parts: list[Part] = []
         modalities, known = [], []
         chosen = [int(n) for n in rng.choice(len(self.cases), self.sampler.batch, p=self.weights)]
+        empty = [bool(self.sampler.empty) and rng.random() < self.sampler.empty for _ in chosen]
         views = [self._view(n, rng) for n in chosen]
-        size = np.max([view.size for view in views], axis=0)
-        for n, view in zip(chosen, views):
-            if self.sampler.empty and rng.random() < self.sampler.empty:
-                parts.append(_empty(size, self.cases[n].spacing_mm, rng))
-                modalities.append("CT")
-                known.append([True] * (1 + len(self.stage.labels)))
-            else:
-                parts.append(_look(self.cases[n], view, size, self.stage.labels))
-                modalities.append(self.cases[n].modality)
-                known.append([True, *(code in self.cases[n].case.annotated for code in self.stage.labels)])
+        sizes = [self._any_size(rng) if nothing else view.size for nothing, view in zip(empty, views)]
+        size = np.max(sizes, axis=0)
+        for n, view, nothing in zip(chosen, views, empty):
+            case = self.cases[n]
+            parts.append(_empty(size, case.spacing_mm, rng) if nothing else _look(case, view, size, self.stage.labels))
+            modalities.append("CT" if nothing else case.modality)
+            known.append([True, *(nothing or code in case.case.annotated for code in self.stage.labels)])
         image, target, codes, inside = (torch.cat(tensors) for tensors in zip(*parts))
         spacing_mm = self.cases[chosen[0]].spacing_mm
         return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacing_mm)
@@ -101,6 +99,12 @@ class BatchSampler:
         steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if self.stage.snap else 1)
         size = np.minimum(steps * snap, np.asarray(self.stage.window)).astype(int)
         return View((first + last - 1) / 2, size, self._matrix(spacing, rng), begin, end)
+
+    def _any_size(self, rng: np.random.Generator) -> np.ndarray:
+        """A field of view of any size that the network can see at once: bodies without organs come in all of them."""
+        snap, window = np.asarray(self.stage.snap or self.stage.window), np.asarray(self.stage.window)
+        least = _LEAST_STEPS if self.stage.snap else 1
+        return np.array([s * rng.integers(least, max(least, w // s) + 1) for s, w in zip(snap, window)])
 
     def _matrix(self, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Voxel offsets in the view -> voxel offsets in the case, (k, j, i): rotation and scale in mm, then flips."""

@@ -287,6 +287,21 @@ def test_a_later_stage_does_not_invent_what_an_earlier_one_looked_for_in_vain() 
     assert not (segment_scan(scan, known_model(coarse, fine), device="cpu").mask.voxels == 3).any()
 
 
+def test_what_is_nowhere_sure_was_not_found() -> None:
+    """Logits of +1 and -1 are a probability of .88: enough to win everywhere, not to be sure anywhere."""
+    tensor = torch.full((2, 8, 8, 8), 1.0)
+    tensor[1, 2:6, 2:6, 2:6], tensor[0, 2:6, 2:6, 2:6] = 1.0, -1.0
+    tensor[1, :2] = -3.0
+    logits = Logits(tensor, Grid((8, 8, 8)), (1,))
+    assert (decided(logits).voxels == 1).sum() == 64
+    assert not decided(logits, sure=0.9).voxels.any()
+    assert (decided(logits, sure=0.85).voxels == 1).sum() == 64
+    scan = bright_liver(GRIDS["plain"])
+    unsure = known_model(replace(known_stage(), sure=0.99))  # its liver is 1.75 over the threshold: .97
+    for quality in ("fast", "standard"):
+        assert not segment_scan(scan, unsure, quality=quality, device="cpu").mask.voxels.any()
+
+
 def test_a_code_that_no_earlier_stage_knows_may_be_found_later() -> None:
     fine = known_stage(crop="previous", margin_mm=8.0, labels=(1, 2), options={"levels": (0.0, 0.5)}, post={})
     mask = segment_scan(bright_liver(GRIDS["plain"]), known_model(COARSE, fine), device="cpu").mask.voxels

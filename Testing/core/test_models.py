@@ -30,7 +30,7 @@ def test_a_card_comes_back_as_it_was_written(tmp_path) -> None:
     "change",
     [
         {"dims": 4}, {"dims": 2}, {"window": (0, 8, 8)}, {"spacing_mm": (1.0, -1.0, 1.0)}, {"labels": ()}, {"labels": (99,)},
-        {"crop": "organ"}, {"mirror": ("i",)}, {"post": {"1": ("polish",)}},
+        {"crop": "organ"}, {"mirror": ("i",)}, {"sure": 1.0}, {"post": {"1": ("polish",)}},
     ],
     ids=str,
 )  # fmt: skip

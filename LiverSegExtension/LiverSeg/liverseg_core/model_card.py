@@ -40,6 +40,7 @@ class Stage:
     snap: IntTriple | None = None  # smaller regions become one window of a multiple of this; None: always `window`
     crop: str = "none"
     margin_mm: float = 0.0  # around what the previous stage found
+    sure: float = 0.0  # a twentieth of a structure's voxels must reach this probability, or it was not found
     mirror: tuple[str, ...] = ()  # axes among "j", "k" that training flipped; quality "best" averages over them
     post: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # code -> steps, in order
 
@@ -51,6 +52,7 @@ class Stage:
         _demand(self.dims == 3 or self.window[0] == 1, f"a 2-D stage has a window of one slice, not {self.window}")
         _demand(bool(self.labels) and set(self.labels) <= LABELS.keys(), f"labels must be codes, not {self.labels}")
         _demand(self.crop in CROPS, f"crop must be one of {CROPS}, not {self.crop!r}")
+        _demand(0.0 <= self.sure < 1.0, f"sure must be a probability below 1, not {self.sure}")
         _demand(set(self.mirror) <= {"j", "k"}, f"mirror may hold j and k (never left-right), not {self.mirror}")
         steps = {step.partition(":")[0] for steps in self.post.values() for step in steps}
         _demand(steps <= set(POST_STEPS), f"post may hold {POST_STEPS}, not {sorted(steps)}")

@@ -168,16 +168,14 @@ def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> L
                 progress=lambda done, total: walk.listener.progress("inference", done, total),
             )  # fmt: skip
         with walk.room("restoration"):
-            if n + 1 < len(stages):
-                seen = clean(decided(logits), stage.post)
-                lost |= set(stage.labels) - set(np.unique(seen.voxels).tolist())
-                found = bounding_block(seen.voxels > 0, seen.grid)
-                if found is None:
-                    return mask
-            else:
+            seen = clean(decided(logits, stage.sure), stage.post)
+            lost |= set(stage.labels) - set(np.unique(seen.voxels).tolist())
+            found = bounding_block(seen.voxels > 0, seen.grid)
+            if found is None:
+                break
+            if n + 1 == len(stages):
                 mask = clean(restore(logits, scan.grid), stage.post)
-    if len(stages) > 1:
-        mask.voxels[np.isin(mask.voxels, sorted(lost))] = 0
+                mask.voxels[np.isin(mask.voxels, sorted(lost))] = 0
     return mask
 
 
