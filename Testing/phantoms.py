@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 from liverseg_core.geometry import Grid, as_image
 from liverseg_core.model_card import ModelCard, Stage
 from liverseg_core.models import Model, empty_network, save_model
@@ -74,7 +73,3 @@ def saved_scan(path: Path, scan: Scan) -> Path:
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     """DSC, written again so that a test does not trust what it tests."""
     return 2.0 * float((one & other).sum()) / float(one.sum() + other.sum())
-
-
-def seeded(seed: int = 0) -> None:
-    torch.manual_seed(seed)

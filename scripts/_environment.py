@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,12 @@ def ready(extras: str = "", *, constraint: Path | None = CONSTRAINTS, torch: str
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
     _announce(torch)
+    build = VENV / "torch-build.txt"
+    if python.exists() and (not _has_pip(python) or (build.exists() and build.read_text(encoding="utf-8") != torch)):
+        shutil.rmtree(VENV)  # half made, or made for another build of torch
     if not python.exists():
         _make(python)
+    build.write_text(torch, encoding="utf-8")
     target = f"{ROOT}[{extras}]" if extras else str(ROOT)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--editable", target]
     if constraint is not None:
@@ -40,6 +45,10 @@ def ready(extras: str = "", *, constraint: Path | None = CONSTRAINTS, torch: str
         stop("pip could not install the packages (its own words are above); check the network and run this again")
     stamp.write_text(wanted, encoding="utf-8")
     return python
+
+
+def _has_pip(python: Path) -> bool:
+    return subprocess.run([str(python), "-m", "pip", "--version"], check=False, capture_output=True).returncode == 0
 
 
 def stop(sentence: str) -> None:

@@ -20,9 +20,7 @@ def main() -> int:
     parser.add_argument(
         "--torch", choices=("cpu", "default"), default="default", help="which build of torch to install"
     )
-    parser.add_argument(
-        "--out", type=Path, default=OUT, metavar="DIR", help="folder for the results (default: runs/demo)"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/demo)")
     options = parser.parse_args()
     if options.scan is not None and not options.scan.exists():
         stop(
@@ -38,9 +36,8 @@ def main() -> int:
             return 1
         scan, chosen = sample / "image.nii.gz", ["--phase", "ct_portal", "--reference", str(sample / "labels.nii.gz")]
         print("no scan was named: this is a SYNTHETIC abdomen, not a patient")
-    return subprocess.run(
-        [*liverseg, "segment", str(scan), "--out", str(options.out), "--overwrite", *chosen], check=False
-    ).returncode
+    out = [str(options.out)] if options.out else [str(OUT), "--overwrite"]  # only our own folder is replaced unasked
+    return subprocess.run([*liverseg, "segment", str(scan), *chosen, "--out", *out], check=False).returncode
 
 
 if __name__ == "__main__":

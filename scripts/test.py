@@ -12,7 +12,7 @@ from _environment import CONSTRAINTS, ROOT, ready, stop
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Install LiverSeg and its test packages into .venv, then run the suite."
+        allow_abbrev=False, description="Install LiverSeg and its test packages into .venv, then run the suite."
     )
     parser.add_argument(
         "--constraint",

@@ -7,8 +7,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from liverseg_core.errors import LiverSegError
+from liverseg_core.cli.usage import OneLineParser
+from liverseg_core.errors import InputError, LiverSegError
+
+if TYPE_CHECKING:
+    from .cases import Case
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,11 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     except LiverSegError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return problem.exit_code
+    except KeyboardInterrupt:
+        print("error: cancelled; `resume` goes on from the last checkpoint", file=sys.stderr)
+        return 5
+    except OSError as problem:
+        print(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", file=sys.stderr)
+        return 6
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="liverseg-train", description="Train, validate and export models.")
+    parser = OneLineParser(prog="liverseg-train", description="Train, validate and export models.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, run, text in (
         ("fit", _fit, "train from the beginning"),
@@ -60,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    verbs: argparse._SubParsersAction[OneLineParser],
     name: str,
     run: Callable[[argparse.Namespace], None],
     text: str,
@@ -111,45 +122,46 @@ def _export(options: argparse.Namespace) -> None:
 def _validate(options: argparse.Namespace) -> None:
     from liverseg_core.models import load_model
 
-    from .cases import data_folder, list_cases
     from .contrast import HELD_OUT
-    from .validate import chosen_cases, pairs, save_scores, summary, validate, written_into_card
+    from .validate import pairs, save_scores, score_line, summary, summary_line, validate, written_into_card
 
-    folder = _model_folder(options)
-    if options.pair:
-        cases = pairs(options.pair)
-    else:
-        data = data_folder(options.data)
-        cases = chosen_cases(list_cases(data), options.cases or data / "split.json")
+    if options.contrast and options.write_card:
+        raise InputError("--write-card is for real scans: leave out --contrast")
+    folder, data, split = _model_and_data(options)
+    cases = pairs(options.pair) if options.pair else _validation_cases(options, data, split)
     scores = []
     for contrast in tuple(HELD_OUT) if options.contrast == "all" else (options.contrast,):
         model = load_model(folder)
         for score in validate(model, cases, contrast=contrast, quality=options.quality, device=options.device):
             scores.append(score)
-            print(f"{score.case:20s} {contrast or score.phase:16s} {score.structure:14s} DSC {score.dsc:.4f}  "
-                  f"HD95 {score.hd95_mm:6.2f} mm  {score.volume_ml:7.1f} of {score.reference_ml:7.1f} ml  {score.seconds:.1f} s",
-                  flush=True)  # fmt: skip
+            print(score_line(score), flush=True)
     print("\nper volume, native grid")
     for row in summary(scores):
-        print(f"{row['phase']:14s} {row['structure']:14s} n={row['n']:<3d} DSC mean {row['dsc_mean']:.4f} worst {row['dsc_worst']:.4f} "
-              f"({row['worst_case']})  HD95 mean {row['hd95_mm_mean']:.2f} worst {row['hd95_mm_worst']:.2f} mm")  # fmt: skip
+        print(summary_line(row))
     if options.out:
         save_scores(scores, options.out)
     if options.write_card:
         written_into_card(folder, scores, options.write_card)
 
 
-def _model_folder(options: argparse.Namespace) -> Path:
-    """A model folder as it is; an experiment is exported into its run folder first."""
+def _validation_cases(options: argparse.Namespace, data: str, split: str) -> tuple[Case, ...]:
+    from .cases import chosen_cases, data_folder, list_cases
+
+    folder = data_folder(options.data or data)
+    return chosen_cases(list_cases(folder), options.cases or folder / split)
+
+
+def _model_and_data(options: argparse.Namespace) -> tuple[Path, str, str]:
+    """A model folder as it is; an experiment is exported into its run folder first, and brings its data and split."""
     if options.model.is_dir():
-        return Path(options.model)
+        return Path(options.model), "", "split.json"
     from .experiment import load_experiment
     from .export import export
 
     experiment = load_experiment(options.model, options.changes)
     folder = experiment.out_dir / "model"
     export([experiment], experiment.experiment.name, folder, overwrite=True)
-    return folder
+    return folder, experiment.data.folder, experiment.split.file
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from liverseg_core.reading import read_mask, read_scan
 
 from .cases import Case
 
-_RECIPE = "2"  # raised when laying changes, so that old caches are not taken for new ones
+_RECIPE = "3"  # raised when laying changes, so that old caches are not taken for new ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class CachedCase:
 def cached(case: Case, stage: Stage, merge: Mapping[str, int], folder: Path) -> CachedCase:
     """Open the cache of one case, and make it first where it is missing."""
     stem = folder / f"{case.id}-{_key(case, stage, merge)}"
-    image, labels, grid = (stem.with_suffix(f".{part}.npy") for part in ("image", "labels", "spacing"))
+    image, labels, grid = (stem.with_name(f"{stem.name}.{part}.npy") for part in ("image", "labels", "spacing"))
     if not grid.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _make(case, stage, merge, (image, labels, grid))

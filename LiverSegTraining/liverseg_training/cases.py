@@ -55,21 +55,44 @@ def list_cases(folder: Path, include: Sequence[str] = ("*",)) -> tuple[Case, ...
 
 def split_cases(cases: Iterable[Case], split_file: Path) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """(training, validation): the file names validation cases and those that never train."""
-    try:
-        split = json.loads(split_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"the split {split_file} cannot be read: {problem}") from None
-    held = set(split["validation"])
-    never = set(split.get("lesion_test_never_in_shipped_training", ()))
+    held, never = _read_split(split_file)
     every = tuple(cases)
     training = tuple(case for case in every if case.id not in held | never)
     return training, tuple(case for case in every if case.id in held)
 
 
+def chosen_cases(cases: Sequence[Case], split_file: Path) -> tuple[Case, ...]:
+    """The validation cases of a split file, or those of a plain JSON list of ids; all of them must be there."""
+    held, _ = _read_split(split_file)
+    missing = held - {case.id for case in cases}
+    if missing:
+        raise InputError(f"{split_file} names cases that are not in the data folder: {', '.join(sorted(missing))}")
+    return tuple(case for case in cases if case.id in held)
+
+
+def _read_split(split_file: Path) -> tuple[set[str], set[str]]:
+    """Ids that validate, and ids that must never train."""
+    try:
+        split = json.loads(split_file.read_text(encoding="utf-8"))
+        if isinstance(split, list):
+            return set(split), set()
+        return set(split["validation"]), set(split.get("lesion_test_never_in_shipped_training", ()))
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError(
+            f"{split_file} is not a split ({problem}); expected JSON with a list `validation` of case ids"
+        ) from None
+
+
 def _case(folder: Path) -> Case:
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        phase = _phase(meta)
+    except (ValueError, KeyError) as problem:
+        raise InputError(
+            f"{folder / 'meta.json'} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
+        ) from None
     annotated = tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
-    return Case(folder.name, folder / "image.nii.gz", folder / "labels.nii.gz", _phase(meta), annotated)
+    return Case(folder.name, folder / "image.nii.gz", folder / "labels.nii.gz", phase, annotated)
 
 
 def _phase(meta: dict[str, str]) -> str:

@@ -37,4 +37,4 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: there is nothing to resume; use `fit` first") from None
     except (RuntimeError, TypeError, EOFError, UnpicklingError) as problem:
-        raise InputError(f"{path} is not a checkpoint of this version: {problem}") from None
+        raise InputError(f"{path} is not a checkpoint of this version ({str(problem).splitlines()[0][:120]})") from None

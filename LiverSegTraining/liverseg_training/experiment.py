@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from liverseg_core.errors import InputError
-from liverseg_core.model_card import Stage
+from liverseg_core.model_card import Stage, frozen
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,6 +35,13 @@ class Run:
     ema: float = 0.999  # decay of the averaged weights that are exported; 0: none
     note: str = ""
 
+    def __post_init__(self) -> None:
+        _one_of("experiment.amp", self.amp, ("bf16", "off"))
+        _demand(
+            self.max_steps > 0 and self.checkpoint_every > 0,
+            "experiment.max_steps and checkpoint_every must be positive",
+        )
+
 
 @dataclass(frozen=True)
 class Data:
@@ -48,6 +55,11 @@ class Data:
     include: tuple[str, ...] = ("*",)  # case ids, with wildcards
     weights: Mapping[str, float] = field(default_factory=dict)  # modality -> share of the drawn cases
 
+    def __post_init__(self) -> None:
+        _one_of("data.layout", self.layout, ("cases",))
+        for modality in self.weights:
+            _one_of("data.weights", modality, ("CT", "MR"))
+
 
 @dataclass(frozen=True)
 class Split:
@@ -55,6 +67,9 @@ class Split:
 
     kind: str = "fixed"
     file: str = "split.json"
+
+    def __post_init__(self) -> None:
+        _one_of("split.kind", self.kind, ("fixed",))
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,10 @@ class Loss:
     terms: tuple[Mapping[str, Any], ...] = ({"kind": "dice", "weight": 1.0}, {"kind": "ce", "weight": 1.0})
     supervision: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        for term in self.terms:
+            _known(term, ("kind", "weight"), "loss.terms")
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -112,6 +131,10 @@ class Augment:
     blur_mm: float = 0.0
     thick_mm: float = 0.0  # thickest slice that is imitated
 
+    def __post_init__(self) -> None:
+        for axis in self.flip:
+            _one_of("augment.flip", axis, ("j", "k"))
+
 
 @dataclass(frozen=True)
 class Optim:
@@ -130,6 +153,9 @@ class Schedule:
     kind: str = "hold"
     warmup: int = 100
     cooldown: float = 0.3
+
+    def __post_init__(self) -> None:
+        _one_of("schedule.kind", self.kind, ("hold",))
 
 
 @dataclass(frozen=True)
@@ -224,7 +250,7 @@ def experiment_from(raw: Mapping[str, Any], where: str) -> Experiment:
     for f in fields(Experiment):
         kind = _SECTIONS.get(f.name)
         if kind is None:
-            built[f.name] = _frozen(raw.get(f.name, {}))
+            built[f.name] = frozen(raw.get(f.name, {}))
         elif f.name in raw or f.default_factory is MISSING:
             built[f.name] = _section(kind, raw.get(f.name, {}), f"{where} [{f.name}]")
     return Experiment(**built)
@@ -237,7 +263,31 @@ def _section(kind: type, raw: Any, where: str) -> Any:
     missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in raw]
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{key: _frozen(value) for key, value in raw.items()})
+    types = {f.name: str(f.type) for f in fields(kind)}
+    return kind(**{key: _typed(frozen(value), types[key], f"{where} {key}") for key, value in raw.items()})
+
+
+def _typed(value: Any, expected: str, where: str) -> Any:
+    """The value, if it is of the kind that the field's annotation names; a text for a list of texts is split at commas."""
+    if expected == "tuple[str, ...]" and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    kinds: Mapping[str, tuple[type, ...]] = {
+        "str": (str,), "int": (int,), "float": (int, float), "tuple": (tuple,), "Pair": (tuple,), "Mapping": (Mapping,)
+    }  # fmt: skip
+    allowed = kinds[expected.partition("[")[0].partition(" ")[0]]
+    _demand(
+        isinstance(value, allowed) and not isinstance(value, bool), f"{where} must be of type {expected}, not {value!r}"
+    )
+    return value
+
+
+def _one_of(where: str, value: str, allowed: Sequence[str]) -> None:
+    _demand(value in allowed, f"{where} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def _demand(condition: bool, sentence: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise InputError(sentence)
 
 
 def _known(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
@@ -258,9 +308,3 @@ def _apply(raw: dict[str, Any], change: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is text
     raw.setdefault(section, {})[key] = value
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from liverseg_core.errors import InputError, OutputError
-from liverseg_core.model_card import ModelCard
+from liverseg_core.model_card import Measured, ModelCard
 from liverseg_core.models import empty_network, save_model
+from liverseg_core.phases import PHASES
 
 from .checkpoints import load_checkpoint
 from .experiment import Experiment
@@ -40,6 +41,7 @@ def export(
         training_data=last.card.training_data,
         intended_use=last.card.intended_use,
         known_failures=last.card.known_failures,
+        measured={phase: Measured() for phase in PHASES},
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as room:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from liverseg_core import networks
 from liverseg_core.errors import InputError
+from liverseg_core.inference import device_named
 from torch import nn
 
 from .augment import shown
@@ -40,6 +41,7 @@ def fit(experiment: Experiment, *, resume: bool = False) -> Path:
     """Train until max_steps and return the run folder. Killed at any moment, `resume` goes on bit by bit the same."""
     run, folder = experiment.experiment, experiment.out_dir
     device = device_named(run.device)
+    print(f"training on {device}", flush=True)  # noqa: T201
     sampler = BatchSampler(
         training_cases(experiment), experiment.stage(), experiment.sampler, experiment.augment, experiment.data.weights
     )
@@ -119,17 +121,6 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             kept.lerp_(new, 1.0 - decay)
         else:
             kept.copy_(new)
-
-
-def device_named(name: str) -> torch.device:
-    """The device to train on. `auto` says when it has to be the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cpu":
-            print("no GPU here: training on the CPU", flush=True)  # noqa: T201
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but this machine has no CUDA; use experiment.device=cpu")
-    return torch.device(name)
 
 
 def history(folder: Path) -> Iterator[dict[str, str]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class Score:
     """One structure of one case, native grid."""
 
     case: str
-    phase: str
+    phase: str  # or the held-out family that the case was re-synthesised in
     structure: str
     dsc: float
     hd95_mm: float
@@ -52,7 +51,7 @@ def validate(
         ours = on_grid_of(result.mask, reference)
         for code in model.card.labels:
             if code in case.annotated:
-                yield _score(case.id, scan.phase, code, ours, reference, result.report.seconds["total"])
+                yield _score(case.id, contrast or scan.phase, code, ours, reference, result.report.seconds["total"])
 
 
 def resynthesised(scan: Scan, reference: LabelMask, contrast: str, seed: int) -> Scan:
@@ -76,7 +75,7 @@ def summary(scores: Sequence[Score], *, by: str = "phase") -> list[dict[str, str
             rows.append({
                 "phase": key, "structure": name, "n": len(own), "dsc_mean": _mean([s.dsc for s in own]),
                 "dsc_worst": min(s.dsc for s in own), "worst_case": min(own, key=lambda s: s.dsc).case,
-                "hd95_mm_mean": _mean([s.hd95_mm for s in own]), "hd95_mm_worst": max(s.hd95_mm for s in own),
+                "hd95_n": sum(not math.isnan(s.hd95_mm) for s in own), "hd95_mm_mean": _mean([s.hd95_mm for s in own]), "hd95_mm_worst": max((s.hd95_mm for s in own if not math.isnan(s.hd95_mm)), default=math.nan),
                 "seconds_mean": _mean([s.seconds for s in own]),
             })  # fmt: skip
     return rows
@@ -111,17 +110,19 @@ def pairs(rows: Sequence[Sequence[str]]) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def chosen_cases(cases: Sequence[Case], file: Path) -> tuple[Case, ...]:
-    """The validation cases of a split file, or the ids of a plain JSON list."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{file} cannot be read as a split: {problem}") from None
-    wanted = set(content["validation"] if isinstance(content, dict) else content)
-    missing = wanted - {case.id for case in cases}
-    if missing:
-        raise InputError(f"{file} names cases that are not in the data folder: {', '.join(sorted(missing))}")
-    return tuple(case for case in cases if case.id in wanted)
+def score_line(s: Score) -> str:
+    return (
+        f"{s.case:20s} {s.phase:16s} {s.structure:14s} DSC {s.dsc:.4f}  HD95 {s.hd95_mm:6.2f} mm  "
+        f"{s.volume_ml:7.1f} of {s.reference_ml:7.1f} ml  {s.seconds:.1f} s"
+    )
+
+
+def summary_line(row: Mapping[str, str | float | int]) -> str:
+    """HD95 has an n of its own: a structure that was missed altogether has none."""
+    return (
+        f"{row['phase']:16s} {row['structure']:14s} n={row['n']:<3d} DSC mean {row['dsc_mean']:.4f} worst {row['dsc_worst']:.4f} "
+        f"({row['worst_case']})  HD95 mean {row['hd95_mm_mean']:.2f} worst {row['hd95_mm_worst']:.2f} mm (n={row['hd95_n']})"
+    )
 
 
 def _score(case: str, phase: str, code: int, ours: LabelMask, reference: LabelMask, seconds: float) -> Score:

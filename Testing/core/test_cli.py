@@ -182,6 +182,28 @@ def test_output_that_cannot_be_written_is_6(tmp_path, capsys, scan, model) -> No
         refused(capsys, segment(scan, Path("/proc/liverseg"), model, "--phase", "ct_portal"), 6)
 
 
+def test_a_folder_that_holds_what_is_read_is_never_replaced(tmp_path, capsys, scan, model) -> None:
+    refused(capsys, segment(scan, tmp_path, model, "--overwrite"), 6, "lies inside")
+    assert scan.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_linked_folder_stays_a_link(tmp_path, scan, model) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert segment(scan, tmp_path / "link", model, "--phase", "ct_portal") == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "report.html").exists()
+
+
+def test_every_command_speaks_to_machines(tmp_path, capsys, model) -> None:
+    for command in (["phases"], ["models", "verify", str(model)], ["doctor"], ["sample", "ct", str(tmp_path / "s")]):
+        assert main([*command, "--json-lines"]) == 0
+        events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+        assert (events[0], events[-1]) == ("started", "done")
+        assert len(events) > 2
+
+
 def test_an_empty_folder_may_be_written_into(tmp_path, scan, model) -> None:
     (tmp_path / "out").mkdir()
     assert segment(scan, tmp_path / "out", model, "--phase", "ct_portal") == 0

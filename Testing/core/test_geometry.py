@@ -81,6 +81,17 @@ def test_shrinking_averages_blocks_and_keeps_their_place() -> None:
     np.testing.assert_allclose(coarse.world_mm((0, 0, 0)), (0.5, 1.5, 0.0))
 
 
+@pytest.mark.parametrize("size", [64, 65, 66, 67])
+def test_shrinking_loses_no_slice_at_the_end(size: int) -> None:
+    """Sizes that are no multiple of the block: the last plane of the coarse grid still holds the scan."""
+    grid = Grid((8, 8, size), (1.0, 1.0, 0.8))
+    target = grid.respaced((1.0, 1.0, 3.0))
+    out = resampled(*shrunk(np.full(grid.array_shape, 50.0, np.float32), grid, target), target, outside=-1000.0)
+    assert (out[1:-1] == 50.0).all()
+    inside = target.world_mm((0, 0, target.size[2] - 1))[2] <= grid.world_mm((0, 0, size - 0.5))[2]
+    assert not inside or (out[-1] == 50.0).all()
+
+
 @pytest.mark.parametrize("name", ["plain", "oblique", "left-handed"])
 def test_a_bounding_block_holds_the_mask_and_finds_its_place_again(name: str) -> None:
     grid = GRIDS[name]

@@ -161,6 +161,15 @@ def test_half_precision_draws_the_same_mask() -> None:
     assert overlap(full == 1, half == 1) >= 0.99
 
 
+def test_a_scan_smaller_than_one_step_of_the_network_is_segmented() -> None:
+    grid = Grid((12, 12, 12), (2.0, 2.0, 2.0))
+    scan = Scan(
+        np.random.default_rng(0).normal(0, 50, grid.array_shape).astype(np.float32), grid, "ct_portal", "a crop"
+    )
+    stage = known_stage(network="unet3d", options={"widths": (4, 8, 8, 8)}, spacing_mm=(6.0, 6.0, 6.0))
+    assert segment_scan(scan, known_model(stage), device="cpu").mask.voxels.shape == grid.array_shape
+
+
 def test_nothing_bright_is_reported_as_absent_not_as_zero() -> None:
     grid = GRIDS["plain"]
     scan = Scan(np.where(ellipsoid(grid), -50.0, -100.0).astype(np.float32), grid, "ct_portal", "phantom")

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 import torch
 from liverseg_core import library, networks
+from liverseg_core.cli import main
 from liverseg_core.errors import ModelError
 from liverseg_core.model_card import Measured, ModelCard, Stage
 from liverseg_core.models import load_model, save_model
-from phantoms import known_model, known_stage, saved_model
+from liverseg_core.pipeline import segment_scan
+from phantoms import GRIDS, bright_liver, known_model, known_stage, saved_model
 
 
 def test_a_card_comes_back_as_it_was_written(tmp_path) -> None:
@@ -31,6 +33,7 @@ def test_a_card_comes_back_as_it_was_written(tmp_path) -> None:
     [
         {"dims": 4}, {"dims": 2}, {"window": (0, 8, 8)}, {"spacing_mm": (1.0, -1.0, 1.0)}, {"labels": ()}, {"labels": (99,)},
         {"crop": "organ"}, {"mirror": ("i",)}, {"sure": 1.0}, {"post": {"1": ("polish",)}},
+        {"post": {"1": ("min_ml:x",)}}, {"post": {"liver": ("largest",)}}, {"post": {"1": ("largest:2",)}},
     ],
     ids=str,
 )  # fmt: skip
@@ -122,6 +125,36 @@ def test_auto_takes_the_best_measured_model_for_the_phase(tmp_path, monkeypatch)
     assert library.find_model("auto", "mr_unknown").name == "any-phase"  # nobody measured: the default
 
 
+def test_one_damaged_card_does_not_take_the_other_models_along(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(library, "model_roots", lambda: (tmp_path,))
+    saved_model(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{")
+    assert library.find_model("auto", "ct_portal").name == "good"
+    assert main(["models", "list"]) == 0
+    assert "bad: unusable" in capsys.readouterr().out
+
+
+def test_a_fit_model_is_taken_before_an_unfit_default(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(library, "model_roots", lambda: (tmp_path,))
+    for name, phases in (("any-phase", ("mr_t2",)), ("ct-only", ("ct_portal",))):
+        card = ModelCard.load(saved_model(tmp_path / name))
+        replace(card, name=name, fit_phases=phases).save(tmp_path / name)
+    assert library.find_model("auto", "ct_portal").name == "ct-only"
+
+
+def test_a_model_that_asks_for_what_is_not_there_is_a_model_error() -> None:
+    scan = bright_liver(GRIDS["plain"])
+    for change in (
+        {"normalisation": {"CT": "sepia"}},
+        {"normalisation": {"MR": "body_zscore"}},
+        {"channels": ("echo:2",)},
+        {"channels": ("hue",)},
+    ):
+        with pytest.raises(ModelError):
+            segment_scan(scan, known_model(known_stage(**change)), device="cpu")
+
+
 def test_a_model_is_imported_once_verified_and_removed(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(library, "user_models_folder", lambda: tmp_path / "user")
     folder = saved_model(tmp_path / "m")
@@ -138,6 +171,11 @@ def test_a_model_is_imported_once_verified_and_removed(tmp_path, monkeypatch) ->
     for name in ("known-answer", "../m", ""):
         with pytest.raises(ModelError):
             library.remove_model(name)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2] + bytes(40) + whole[len(whole) // 2 + 40 :])
+    with pytest.raises(ModelError):
+        library.import_model(archive)
+    archive.write_bytes(whole)
     with zipfile.ZipFile(archive, "a") as bundle:
         bundle.writestr("again/card.json", "{}")
     with pytest.raises(ModelError, match=r"2 files named card\.json"):

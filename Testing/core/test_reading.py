@@ -14,10 +14,11 @@ from liverseg_core.geometry import Grid, as_image, grid_of
 from liverseg_core.labels import LABELS
 from liverseg_core.reading import read_mask, read_scan
 from liverseg_core.reading.modality import guess_modality
-from liverseg_core.records import LabelMask
+from liverseg_core.records import SYNTHETIC_NOTE, LabelMask
 from liverseg_core.reporting import save_masks
 from liverseg_core.synthetic import abdomen
 from phantoms import GRIDS, SHARED, bright_liver, saved_scan
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -122,6 +123,44 @@ def test_impossible_directions_in_a_nrrd_are_refused(tmp_path, vectors: str) -> 
         read_scan(tmp_path / "scan.nrrd")
 
 
+@pytest.mark.parametrize("damage", ["middle", "end"])
+def test_a_compressed_metaimage_that_is_damaged_is_refused(tmp_path, damage: str) -> None:
+    path = tmp_path / "scan.mha"
+    noise = np.random.default_rng(0).integers(0, 3000, (20, 20, 20)).astype(np.int16)
+    sitk.WriteImage(as_image(noise, Grid((20, 20, 20))), str(path), useCompression=True)
+    np.testing.assert_array_equal(read_scan(path, "mr_t2").voxels, noise)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 255
+    path.write_bytes(bytes(raw) if damage == "middle" else bytes(raw[:-200]))
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read_scan(path)
+
+
+def test_axes_that_are_not_at_right_angles_are_refused(tmp_path) -> None:
+    sitk.WriteImage(as_image(VOXELS, SMALL), str(tmp_path / "scan.nrrd"))
+    head, _, rest = (tmp_path / "scan.nrrd").read_bytes().partition(b"\n\n")
+    tilted = b"space directions: (1,0,0) (0,1.5,0) (0,0.8,1.8)"
+    lines = [tilted if line.startswith(b"space dir") else line for line in head.split(b"\n")]
+    (tmp_path / "scan.nrrd").write_bytes(b"\n".join(lines) + b"\n\n" + rest)
+    with pytest.raises(InputError, match="right angles"):
+        read_scan(tmp_path / "scan.nrrd")
+
+
+def test_a_name_that_is_no_text_and_a_file_that_may_not_be_read_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="not a name in UTF-8"):
+        read_scan(Path("scan-\udcff.nii.gz"))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_scan(tmp_path / ("x" * 400 + ".nii"))
+
+
+def test_a_synthetic_scan_says_so_in_its_file(tmp_path) -> None:
+    image = as_image(VOXELS, SMALL)
+    image.SetMetaData("ITK_FileNotes", SYNTHETIC_NOTE)
+    sitk.WriteImage(image, str(tmp_path / "made-up.nii.gz"))
+    assert [n.code for n in read_scan(tmp_path / "made-up.nii.gz", "mr_t2").notices] == ["synthetic"]
+    assert read_scan(nifti(tmp_path / "real.nii.gz"), "mr_t2").notices == ()
+
+
 def test_pictures_colours_and_missing_files_are_refused(tmp_path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((9, 9), np.int16)), str(tmp_path / "flat.nii.gz"))
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((5, 9, 9, 3), np.uint8), isVector=True), str(tmp_path / "rgb.nrrd"))
@@ -221,6 +260,16 @@ def test_a_dicom_folder_is_read_in_hu_with_spacing_from_the_positions(tmp_path) 
     assert scan.grid.spacing_mm == pytest.approx((1.0, 1.5, 2.5))  # SliceThickness says 9
     assert scan.grid.origin_mm == pytest.approx((5.0, 6.0, 0.0))
     assert scan.voxels[:, 0, 0].tolist() == [-80, -100, -40, -60]  # in order of position, in HU
+
+
+def test_a_tilted_gantry_is_refused_rather_than_read_straight(tmp_path) -> None:
+    folder = dicom_series(tmp_path / "tilt", z_mm=[0.0, 2.5, 5.0, 7.5])
+    for n, file in enumerate(sorted(folder.iterdir())):
+        data = dcmread(file)
+        data.ImagePositionPatient = [5, 6 + 0.9 * n, 2.5 * n]
+        data.save_as(file)
+    with pytest.raises(InputError, match="tilted gantry"):
+        read_scan(folder)
 
 
 def test_a_missing_or_doubled_slice_is_refused(tmp_path) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,6 +143,14 @@ def test_the_outline_lies_on_the_border_of_the_bright_liver() -> None:
     left, right = columns[0], columns[columns < columns[0] + views.shape[0]][-1]
     assert views[row, (left + right) // 2, 0] > 200
     assert views[row, max(left - 6, 0), 0] < 60
+
+
+def test_a_synthetic_scan_is_stamped_and_a_real_one_is_not() -> None:
+    scan = bright_liver(GRIDS["plain"])
+    empty = LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
+    coloured = lambda s: int((three_views(s, empty)[..., 0] != three_views(s, empty)[..., 2]).sum())
+    assert coloured(scan) == 0
+    assert coloured(replace(scan, notices=(Notice("synthetic", "made up"),))) > 500
 
 
 def test_the_slicer_header_names_colours_and_terminology(tmp_path) -> None:

@@ -47,6 +47,28 @@ def test_a_missing_key_and_a_missing_file_are_one_sentence(raw: dict, tmp_path) 
         load_experiment(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("loss.terms=[{kind='dice', wieght=3}]", "unknown key 'wieght'; did you mean 'weight'"),
+        ("data.weights={ct=1.0}", "data.weights must be one of CT, MR"),
+        ("schedule.kind=cosine", "schedule.kind must be one of hold"),
+        ("experiment.amp=fp16", "experiment.amp must be one of"),
+        ("augment.flip={i=0.5}", "augment.flip must be one of j, k"),
+        ("optim.lr=fast", "lr must be of type float"),
+        ("preprocess.spacing_mm=3.0", "spacing_mm must be of type tuple"),
+        ("experiment.max_steps=0", "must be positive"),
+    ],
+)
+def test_values_that_would_be_obeyed_by_nobody_are_refused(change: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load_experiment(EXPERIMENTS[0], [change])
+
+
+def test_a_text_for_a_list_of_texts_is_a_list() -> None:
+    assert load_experiment(EXPERIMENTS[0], ["data.include=btcv_*, lits_1"]).data.include == ("btcv_*", "lits_1")
+
+
 def test_set_changes_one_value_as_toml_and_a_bare_word_is_text() -> None:
     changes = [
         "experiment.max_steps=12",

@@ -31,13 +31,6 @@ class MemoryShortageError(LiverSegError):
     kind = "memory"
 
 
-class CancelledError(LiverSegError):
-    """The user or the parent process asked to stop."""
-
-    exit_code = 5
-    kind = "cancelled"
-
-
 class OutputError(LiverSegError):
     """The result cannot be written where it was asked for."""
 

@@ -167,6 +167,10 @@ def shrunk(voxels: np.ndarray, source: Grid, target: Grid) -> tuple[np.ndarray, 
     factors = np.clip(np.floor(ratio + 1e-3).astype(int), 1, source.size)
     if (factors == 1).all():
         return voxels, source
+    missing = -np.asarray(source.size) % factors  # a last block that is not full repeats its last voxel
+    if missing.any():
+        voxels = np.pad(voxels, [(0, int(n)) for n in missing[::-1]], mode="edge")
+        source = source.cropped((0, 0, 0), np.asarray(source.size) + missing)
     image = sitk.BinShrink(as_image(voxels, source), [int(f) for f in factors])
     return sitk.GetArrayFromImage(image), grid_of(image)
 

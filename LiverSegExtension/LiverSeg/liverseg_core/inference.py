@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import product
 
 import torch
@@ -33,13 +34,14 @@ def infer(
     `half` computes in bfloat16 where the device is fast at it. `mirrored` averages over the axes that training
     flipped. MemoryShortageError when a window does not fit on the device.
     """
+    half = half and fast_in_half(device)
     network = network.to(device)
     tiles = list(_tiles(prepared.tensor.shape[2:], stage))
     ways = _ways(stage, mirrored=mirrored)
     total, weight = None, None
     for n, tile in enumerate(tiles):
         x = prepared.tensor[(..., *tile)]
-        answer = _averaged(network, x, ways, device, half=half and fast_in_half(device), dims=stage.dims)
+        answer = _averaged(network, x, ways, device, half=half, dims=stage.dims)
         if len(tiles) == 1:
             total = answer
         else:
@@ -59,13 +61,22 @@ def device_named(name: str) -> torch.device:
     available = ["cpu"]
     if torch.cuda.is_available():
         available += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
+    if torch.backends.mps.is_available() and _mps_works():
         available.append("mps")
     if name == "auto":
         name = "cuda" if "cuda" in available else "mps" if "mps" in available else "cpu"
     if name not in available:
         raise InputError(f"device {name!r} is not here; available: {', '.join(available)} (or auto)")
     return torch.device(name)
+
+
+def _mps_works() -> bool:
+    """Older builds of torch have no 3-D transposed convolution on Apple's GPUs."""
+    try:
+        nn.ConvTranspose3d(1, 1, 2, 2, device="mps")(torch.zeros(1, 1, 2, 2, 2, device="mps"))
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def fast_in_half(device: torch.device) -> bool:
@@ -106,7 +117,7 @@ def _averaged(
     network: nn.Module, x: torch.Tensor, ways: Sequence[Sequence[int]], device: torch.device, *, half: bool, dims: int
 ) -> torch.Tensor:
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
             answers = [_seen(network, x.flip(list(way)).to(device), dims).float().cpu().flip(list(way)) for way in ways]
     except (RuntimeError, MemoryError) as problem:
         if "memory" not in str(problem).lower() and not isinstance(problem, MemoryError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BACKGROUND = 0
 LIVER = 1
 LESION = 2
 

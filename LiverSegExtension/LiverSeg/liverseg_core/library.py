@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,6 +105,8 @@ def import_model(archive: Path) -> Path:
                 raise ModelError(f"a model named {card.name!r} is already imported; remove it first")
             shutil.copytree(room, target.with_suffix(".part"))
         target.with_suffix(".part").rename(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
+        raise ModelError(f"{archive} is a damaged zip ({problem}); copy it again") from None
     except OSError as problem:
         raise OutputError(f"the model cannot be kept in {root}: {problem.strerror}") from None
     return target
@@ -120,18 +123,25 @@ def remove_model(name: str) -> Path:
 
 
 def _best(have: dict[str, Path], phase: str) -> Path:
-    """The best measured model that is fit for the phase; the default one where nobody measured."""
+    """Fit for the phase first, then the best measured; the default one where nobody measured."""
     if not have:
         raise ModelError("no model is installed; import one with `liverseg models import FILE`")
-    fallback = have.get(DEFAULT_MODEL, next(iter(have.values())))
-    fit = [(card.measured_on(phase).dsc or 0.0, folder) for card, folder in _cards(have) if phase in card.fit_phases]
-    best = max(fit, key=lambda row: row[0], default=(0.0, fallback))
-    return best[1] if best[0] > 0 else fallback
+    ranked = [
+        (phase in card.fit_phases, card.measured_on(phase).dsc or 0.0, folder.name == DEFAULT_MODEL, folder)
+        for card, folder in _cards(have)
+    ]
+    if not ranked:
+        raise ModelError("no installed model has a card that this version can read; see `liverseg models list`")
+    return max(ranked, key=lambda row: row[:3])[3]
 
 
 def _cards(have: dict[str, Path]) -> Iterator[tuple[ModelCard, Path]]:
+    """Every model with a readable card; one damaged folder must not take the others along."""
     for folder in have.values():
-        yield ModelCard.load(folder), folder
+        try:
+            yield ModelCard.load(folder), folder
+        except ModelError:
+            continue
 
 
 def _entries(bundle: zipfile.ZipFile, archive: Path) -> Iterator[tuple[str, zipfile.ZipInfo]]:

@@ -7,7 +7,6 @@ restoration and the Slicer module obey it. Nothing about a model is written anyw
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -54,8 +53,12 @@ class Stage:
         _demand(self.crop in CROPS, f"crop must be one of {CROPS}, not {self.crop!r}")
         _demand(0.0 <= self.sure < 1.0, f"sure must be a probability below 1, not {self.sure}")
         _demand(set(self.mirror) <= {"j", "k"}, f"mirror may hold j and k (never left-right), not {self.mirror}")
-        steps = {step.partition(":")[0] for steps in self.post.values() for step in steps}
-        _demand(steps <= set(POST_STEPS), f"post may hold {POST_STEPS}, not {sorted(steps)}")
+        _demand(
+            all(code.isdigit() and int(code) in LABELS for code in self.post),
+            f"post is listed by code, not {list(self.post)}",
+        )
+        wrong = [step for steps in self.post.values() for step in steps if not _is_step(step)]
+        _demand(not wrong, f"post may hold {POST_STEPS} (min_ml:NUMBER), not {wrong}")
 
 
 @dataclass(frozen=True)
@@ -125,21 +128,25 @@ class ModelCard:
         (folder / CARD).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
-def whole_number(text: str) -> float:
-    """The argument of a post step such as "min_ml:5"; NaN when there is none."""
-    return float(text) if text else math.nan
+def _is_step(text: str) -> bool:
+    """ "largest", "fill_holes" or "min_ml:NUMBER"."""
+    name, colon, argument = text.partition(":")
+    try:
+        return name in POST_STEPS and (float(argument) >= 0 if name == "min_ml" else not colon)
+    except ValueError:
+        return False
 
 
 def _strict(kind: type[_T], raw: Mapping[str, Any], where: str) -> _T:
     unknown = raw.keys() - {f.name for f in fields(kind)}  # type: ignore[arg-type]
     _demand(not unknown, f"{where}: unknown keys {sorted(unknown)}; this version of LiverSeg cannot obey them")
-    return kind(**{key: _frozen(value) for key, value in raw.items()})
+    return kind(**{key: frozen(value) for key, value in raw.items()})
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value
+        return {key: frozen(inner) for key, inner in value.items()}
+    return tuple(frozen(inner) for inner in value) if isinstance(value, list) else value
 
 
 def _demand(condition: bool, sentence: str) -> None:  # noqa: FBT001

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,24 +14,33 @@ from .errors import OutputError
 _UNFINISHED: set[Path] = set()
 
 
-def check_output(out: Path, *, overwrite: bool) -> None:
-    """Refuse before any work is done what could not be written after it."""
-    if out.exists() and not out.is_dir():
+def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse before any work is done what could not be written after it, or would destroy what is read."""
+    try:
+        _check(out.resolve(), out, overwrite=overwrite)
+    except OSError as problem:
+        raise OutputError(f"{out} cannot be used for the results: {problem.strerror}; choose another --out") from None
+    for given in inputs:
+        if given is not None and out.exists() and given.resolve().is_relative_to(out.resolve()):
+            raise OutputError(f"{given} lies inside {out}, which would be replaced; choose another --out")
+
+
+def _check(place: Path, out: Path, *, overwrite: bool) -> None:
+    if place.exists() and not place.is_dir():
         raise OutputError(f"{out} is a file; expected a folder for the results")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if place.is_dir() and any(place.iterdir()) and not overwrite:
         raise OutputError(f"{out} already holds files; choose another folder or add --overwrite")
-    ground = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK | os.X_OK):
-        raise OutputError(f"{ground} cannot be written to; choose another --out")
-    neighbour = out.absolute().parent
-    if neighbour.is_dir() and not os.access(neighbour, os.W_OK | os.X_OK):
-        raise OutputError(f"{neighbour} cannot be written to; choose another --out")
+    if place.is_mount():
+        raise OutputError(f"{out} is a mount point, which cannot be replaced as a whole; choose a folder inside it")
+    ground = next((folder for folder in place.parents if folder.exists()), None)
+    if ground is None or not ground.is_dir() or not os.access(ground, os.W_OK | os.X_OK):
+        raise OutputError(f"{ground or place.anchor} cannot be written to; choose another --out")
 
 
 @contextmanager
 def written_whole(out: Path) -> Iterator[Path]:
     """A temporary neighbour to write into; it becomes `out` when the block ends well, and vanishes when it does not."""
-    out = out.absolute()
+    out = out.resolve()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         room = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import __version__
+from . import QUALITIES, __version__
 from .agreement import dsc, on_grid_of, structure
 from .errors import InputError, ModelError
 from .geometry import Grid, bounding_block
-from .labels import LABELS
+from .labels import LABELS, LESION, LIVER
 from .library import find_model
 from .measurements import measure, notices_about
 from .model_card import ModelCard
 from .output import check_output, written_whole
 from .phases import PHASES
-from .reading import read_mask, read_scan
+from .reading import geometry_notices, read_mask, read_scan
 from .records import LabelMask, Notice, Report, Scan, ScanFacts, Segment
 from .reporting import montage, save_csv, save_json, save_masks, save_page, save_png, three_views
 from .segments import clean, cut_segments
@@ -29,8 +29,6 @@ from .walk import Listener, Silence, Walk, peak_memory_mb
 
 if TYPE_CHECKING:
     from .models import Model
-
-QUALITIES = ("fast", "standard", "best")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class Request:
 def segment_file(request: Request, listener: Listener | None = None) -> Result:
     """From a file to a folder of results. Raises a LiverSegError, and then `out` is as it was."""
     walk = Walk(listener or Silence())
-    check_output(request.out, overwrite=request.overwrite)
+    check_output(request.out, overwrite=request.overwrite, inputs=(request.scan, request.reference))
     with walk.room("reading"):
         find_model(request.model)  # refuse an unknown model or device before the scan is read
         _device_named(request.device)
@@ -78,8 +76,8 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
         with walk.room("reporting"):
             _write_masks(result, model.card, folder)
             _write_pictures(scan, result, folder, walk)
-        _write_tables(result, folder, walk)
-    return result
+        report = _write_tables(result, folder, walk)
+    return replace(result, report=report)
 
 
 def segment_scan(
@@ -125,7 +123,7 @@ def segment_scan(
 def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, overwrite: bool = False) -> Report:
     """From a mask to a folder of measurements; with the scan, the page shows it."""
     walk = Walk()
-    check_output(out, overwrite=overwrite)
+    check_output(out, overwrite=overwrite, inputs=(mask_path, scan_path))
     with walk.room("reading"):
         mask = read_mask(mask_path)
         scan = _scan_for(mask, mask_path, scan_path)
@@ -143,8 +141,7 @@ def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, o
         with walk.room("reporting"):
             _write_pictures(scan, result, folder, walk)
             (folder / "preview.png").unlink()
-        _write_tables(result, folder, walk)
-    return report
+        return _write_tables(result, folder, walk)
 
 
 def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> LabelMask:
@@ -210,13 +207,14 @@ def _agreement(result: Result, reference: LabelMask, card: ModelCard) -> dict[st
     """DSC of each structure that both know, on the reference's grid."""
     ours = on_grid_of(result.mask, reference)
     known = {int(code) for code in np.unique(reference.voxels)}
-    codes = [code for code in card.labels if code in known or code == 1]
+    codes = [code for code in card.labels if code in known or (code == LIVER and LESION in known)]
     return {LABELS[code].key: {"dsc": dsc(structure(ours, code), structure(reference, code))} for code in codes}
 
 
 def _scan_for(mask: LabelMask, mask_path: Path, scan_path: Path | None) -> Scan:
     if scan_path is None:
-        return Scan(np.zeros(mask.grid.array_shape, np.uint8), mask.grid, "mr_unknown", str(mask_path))
+        nothing = np.zeros(mask.grid.array_shape, np.uint8)
+        return Scan(nothing, mask.grid, "mr_unknown", str(mask_path), notices=geometry_notices(mask.grid))
     scan = read_scan(scan_path)
     if not mask.grid.matches(scan.grid, tolerance_mm=0.05):
         raise InputError(
@@ -241,7 +239,9 @@ def _write_pictures(scan: Scan, result: Result, folder: Path, walk: Walk) -> Non
     save_page(replace(result.report, seconds=walk.times()), views, slices, folder / "report.html")
 
 
-def _write_tables(result: Result, folder: Path, walk: Walk) -> None:
+def _write_tables(result: Result, folder: Path, walk: Walk) -> Report:
     """Last, so that the times in report.json include everything before."""
-    save_csv(result.report, folder / "measurements.csv")
-    save_json(replace(result.report, seconds=walk.times(), peak_memory_mb=peak_memory_mb()), folder / "report.json")
+    report = replace(result.report, seconds=walk.times(), peak_memory_mb=peak_memory_mb())
+    save_csv(report, folder / "measurements.csv")
+    save_json(report, folder / "report.json")
+    return report

@@ -30,7 +30,7 @@ def prepare(scans: Sequence[Scan], stage: Stage, found: Grid | None = None) -> P
     lattice = stage_grid(scans[0].grid, stage)
     region = _region(lattice, scans[0], stage, found)
     laid = [lay(scan, region) for scan in scans]
-    rule = NORMALISATIONS[normalisation_of(stage, PHASES[scans[0].phase].modality)]
+    rule = _rule(stage, PHASES[scans[0].phase].modality)
     inside = torch.from_numpy(_inside(region, scans[0].grid))
     channels = [_channel(name, laid, inside, rule) for name in stage.channels]
     return PreparedScan(torch.stack(channels)[None], region)
@@ -51,19 +51,9 @@ def lay(scan: Scan, region: Grid) -> np.ndarray:
     voxels = scan.voxels
     outside = float(voxels.min())
     if PHASES[scan.phase].modality == "CT":
-        voxels, outside = np.clip(voxels, *CT_RANGE_HU), CT_RANGE_HU[0]
+        voxels, outside = _clipped(voxels), CT_RANGE_HU[0]
     voxels, grid = shrunk(voxels, scan.grid, region)
     return resampled(voxels, grid, region, outside=outside)
-
-
-def normalisation_of(stage: Stage, modality: str) -> str:
-    """The row of NORMALISATIONS for this modality; ModelError when the model was never meant for it."""
-    try:
-        return stage.normalisation[modality]
-    except KeyError:
-        raise ModelError(
-            f"this model has no normalisation for {modality}; it takes {', '.join(stage.normalisation)}"
-        ) from None
 
 
 def ct_fixed(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -95,6 +85,16 @@ Normaliser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 NORMALISATIONS: Mapping[str, Normaliser] = {"ct_fixed": ct_fixed, "body_zscore": body_zscore}
 
 
+def _rule(stage: Stage, modality: str) -> Normaliser:
+    """The row of NORMALISATIONS for this modality; ModelError when the model was never meant for it."""
+    name = stage.normalisation.get(modality)
+    if name is not None and name not in NORMALISATIONS:
+        raise ModelError(f"unknown normalisation {name!r}; known: {', '.join(NORMALISATIONS)}")
+    if name is None:
+        raise ModelError(f"this model has no normalisation for {modality}; it takes {', '.join(stage.normalisation)}")
+    return NORMALISATIONS[name]
+
+
 def _region(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid:
     if stage.crop == "none":
         first, last = np.zeros(3, int), np.asarray(lattice.size)
@@ -104,7 +104,8 @@ def _region(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid
             raise InputError("there is nothing to crop to: no body was found in the scan")
         first, last = lattice.overlap(block, stage.margin_mm)
     multiple = stage.snap[::-1] if stage.snap else (1, 1, 1)
-    least = stage.window[::-1] if stage.snap is None else multiple
+    # two steps of the coarsest level at least: instance normalisation of a single voxel is undefined
+    least = stage.window[::-1] if stage.snap is None else [2 * n if n > 1 else 1 for n in multiple]
     last = np.maximum(last, first + np.asarray(least))
     return lattice.snapped(first, last, multiple)
 
@@ -120,6 +121,15 @@ def body_block(scan: Scan) -> Grid | None:
     return bounding_block(parts == np.bincount(parts.ravel())[1:].argmax() + 1, coarse)
 
 
+def _clipped(voxels: np.ndarray) -> np.ndarray:
+    """Inside CT_RANGE_HU, in the type that came: integers stay integers, which keeps memory small."""
+    low, high = CT_RANGE_HU
+    if voxels.dtype.kind in "iu":
+        limits = np.iinfo(voxels.dtype)
+        low, high = max(low, limits.min), min(high, limits.max)
+    return np.clip(voxels, voxels.dtype.type(low), voxels.dtype.type(high))
+
+
 def _inside(region: Grid, scan_grid: Grid) -> np.ndarray:
     """True where the scan has data: half a voxel beyond its outermost centres still counts."""
     return resampled(np.ones(scan_grid.array_shape, np.uint8), scan_grid, region, nearest=True) > 0
@@ -130,6 +140,8 @@ def _channel(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: 
     if name == "image":
         return rule(torch.from_numpy(laid[0]), inside)
     if match := re.fullmatch(r"echo:(\d+)", name):
+        if not 1 <= int(match[1]) <= len(laid):
+            raise ModelError(f"this model reads echo {match[1]}, the scan has {len(laid)}; expected a multi-echo scan")
         return rule(torch.from_numpy(laid[int(match[1]) - 1]), inside)
     if match := re.fullmatch(r"slice([+-]\d+)", name):
         kept = np.clip(np.arange(len(laid[0])) + int(match[1]), 0, len(laid[0]) - 1)

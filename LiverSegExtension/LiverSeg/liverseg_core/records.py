@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # Slicer imports this file before torch is installed
     import torch
 
 
+SYNTHETIC_NOTE = "synthetic abdomen, no patient"  # written into the header of a made-up scan, at most 79 letters
+SYNTHETIC_SENTENCE = "This scan is synthetic: shapes from formulas, no patient."
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something the reader of a result must know: a code of CONTRACT and a sentence."""

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
-from .. import __version__
+from .. import QUALITIES, __version__
 from ..errors import LiverSegError
 from .events import Terminal, guard
-
-QUALITIES = ("fast", "standard", "best")
+from .usage import OneLineParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the exit code of CONTRACT."""
     options = _parser().parse_args(arguments)
-    terminal = Terminal(json_lines=getattr(options, "json_lines", False))
+    terminal = Terminal(json_lines=options.json_lines)
+    began = time.perf_counter()
     try:
         with guard(terminal, getattr(options, "stop_file", None)):
-            import_module(f"{__package__}.{options.module}").run(options, terminal)
+            terminal.started()
+            out = import_module(f"{__package__}.{options.module}").run(options, terminal)
+            terminal.done(out, time.perf_counter() - began)
     except LiverSegError as problem:
-        if getattr(options, "debug", False):
+        if options.debug:
             traceback.print_exc()
         terminal.error(problem.kind, str(problem))
         return problem.exit_code
@@ -33,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.error("memory", "not enough memory for this scan; use --quality fast, or a machine with more")
         return 4
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left; there is nobody to tell
-        return 0
+        sys.stdout = None  # whoever read our output left; nothing more can be said to them
+        return 6
     except Exception:
-        return _own_fault(terminal, debug=getattr(options, "debug", False))
+        return _own_fault(terminal, debug=options.debug)
     return 0
 
 
@@ -52,15 +54,8 @@ def _own_fault(terminal: Terminal, *, debug: bool) -> int:
     return 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is bad input like any other: one line, code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="liverseg",
         description="Segment and measure the liver on CT and MR. Research software, not a medical device.",
     )
@@ -76,10 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:
+def _verb(verbs: argparse._SubParsersAction[OneLineParser], name: str, text: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     verb.set_defaults(module=name)
     verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verb.add_argument("--json-lines", action="store_true", help="events on stdout, one JSON object a line")
     return verb
 
 
@@ -104,7 +100,6 @@ def _segment(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--volume", type=int, metavar="N", help="which volume of a 4-D file, counted from 0")
     verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
-    verb.add_argument("--json-lines", action="store_true", help="events on stdout, one JSON object a line")
     verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
 
 

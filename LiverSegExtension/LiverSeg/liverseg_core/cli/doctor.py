@@ -14,7 +14,7 @@ from ..errors import LiverSegError
 from ..library import installed, model_roots, verify
 from .events import Terminal
 
-_PACKAGES = ("numpy", "SimpleITK", "torch", "monai", "scikit-image", "scipy", "pydicom", "safetensors")
+_PACKAGES = ("numpy", "SimpleITK", "torch", "monai", "scipy", "pydicom", "safetensors")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         "model_folders": [str(root) for root in model_roots()],
     }
     if options.json:
-        print(json.dumps(facts, indent=1))
+        terminal.event("doctor", **facts) if terminal.json_lines else print(json.dumps(facts, indent=1))
         return
     for key, value in facts.items():
         if isinstance(value, dict):

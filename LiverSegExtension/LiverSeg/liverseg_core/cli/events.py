@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,9 +20,11 @@ PROTOCOL = 1
 
 
 class Terminal:
-    """A pipeline.Listener for people and for machines."""
+    """A walk.Listener for people and for machines."""
 
     def __init__(self, *, json_lines: bool = False) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a pipe on Windows may not know every letter of a path
         self.json_lines = json_lines
         self._bar = sys.stderr.isatty() and not json_lines
         self._entered = time.perf_counter()
@@ -37,8 +40,10 @@ class Terminal:
                 print(json.dumps({"event": event, **facts}), flush=True)
 
     def say(self, text: str) -> None:
-        """A line for a person; machines read events."""
-        if not self.json_lines:
+        """A line for a person; a machine gets it as an event."""
+        if self.json_lines:
+            self.event("text", text=text)
+        else:
             print(text)
 
     def stage(self, name: str) -> None:
@@ -58,9 +63,10 @@ class Terminal:
             self._draw("")
             print(f"warning: {notice.text} [{notice.code}]", file=sys.stderr)
 
-    def done(self, out: Path, seconds: float) -> None:
+    def done(self, out: Path | None, seconds: float) -> None:
+        """`out` is the folder that was written, if any."""
         self._draw("")
-        self.event("done", out=str(out), seconds=round(seconds, 2))
+        self.event("done", out="" if out is None else str(out), seconds=round(seconds, 2))
 
     def error(self, kind: str, text: str) -> None:
         self._draw("")
@@ -88,8 +94,8 @@ def guard(terminal: Terminal, stop_file: Path | None) -> Iterator[None]:
     previous_wakeup = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     over = threading.Event()
-    parent = os.getppid() if terminal.json_lines else None
-    watcher = threading.Thread(target=_watch, args=(inbox, stop_file, parent, over, terminal), daemon=True)
+    gone = _parent_gone() if terminal.json_lines else lambda: False
+    watcher = threading.Thread(target=_watch, args=(inbox, stop_file, gone, over, terminal), daemon=True)
     watcher.start()
     try:
         yield
@@ -104,7 +110,7 @@ def guard(terminal: Terminal, stop_file: Path | None) -> Iterator[None]:
 
 
 def _watch(
-    inbox: socket.socket, stop_file: Path | None, parent: int | None, over: threading.Event, terminal: Terminal
+    inbox: socket.socket, stop_file: Path | None, gone: Callable[[], bool], over: threading.Event, terminal: Terminal
 ) -> None:
     while not over.is_set():
         reason = ""
@@ -117,10 +123,22 @@ def _watch(
             return
         if stop_file is not None and stop_file.exists():
             reason = "cancelled: the stop file appeared"
-        if parent is not None and os.getppid() != parent:
+        if gone():
             reason = "cancelled: the process that started this one is gone"
         if reason and not over.is_set():
             _end(terminal, reason)
+
+
+def _parent_gone() -> Callable[[], bool]:
+    """A question that turns true when the process that started this one has ended."""
+    if sys.platform == "win32":  # a vanished parent keeps its number there: its handle is asked instead
+        import ctypes
+
+        synchronize, signalled = 0x00100000, 0
+        handle = ctypes.windll.kernel32.OpenProcess(synchronize, False, os.getppid())  # noqa: FBT003
+        return lambda: bool(handle) and ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == signalled
+    parent = os.getppid()
+    return lambda: os.getppid() != parent
 
 
 def _end(terminal: Terminal, reason: str, leave: Callable[[int], None] = os._exit) -> None:

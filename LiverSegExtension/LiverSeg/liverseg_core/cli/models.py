@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, ModelError
 from ..library import find_model, import_model, installed, remove_model, verify
 from ..model_card import ModelCard
 from ..phases import PHASES
@@ -36,7 +36,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
 
 def _list(terminal: Terminal) -> None:
     for name, folder in installed().items():
-        card = ModelCard.load(folder)
+        try:
+            card = ModelCard.load(folder)
+        except ModelError as problem:
+            terminal.say(f"{name}: unusable: {problem}")
+            continue
         measured = [f"{key} {row.dsc:.3f} (n={row.n})" for key, row in card.measured.items() if row.dsc is not None]
         size_mb = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
         terminal.say(f"{name} {card.version}  {size_mb:.1f} MB  {card.licence}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
 from ..labels import LABELS
 from ..pipeline import Request, segment_file
 from .events import Terminal
 
 
-def run(options: argparse.Namespace, terminal: Terminal) -> None:
-    terminal.started()
+def run(options: argparse.Namespace, terminal: Terminal) -> Path:
     names = (
         "scan",
         "out",
@@ -27,7 +27,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     )
     result = segment_file(Request(**{name: getattr(options, name) for name in names}), terminal)
     report = result.report
-    terminal.done(options.out, report.seconds["total"])
     known = {label.key: label.name for label in LABELS.values()}
     terminal.say(f"{report.phase['used']} ({report.phase['how']}), model {report.model['name']}, on {report.device}")
     for m in report.measurements:
@@ -36,3 +35,4 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     for structure, rows in (report.agreement or {}).items():
         terminal.say(f"  {known.get(structure, structure):24s} {'DSC':10s} {rows['dsc']:10.4f}")
     terminal.say(f"{options.out / 'report.html'}")
+    return Path(options.out)

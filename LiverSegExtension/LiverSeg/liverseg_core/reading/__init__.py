@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,15 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import Grid, grid_of
 from ..phases import phase_named
-from ..records import LabelMask, Notice, Scan
+from ..records import SYNTHETIC_NOTE, SYNTHETIC_SENTENCE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
 
+SYNTHETIC = Notice("synthetic", SYNTHETIC_SENTENCE)
+
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 
-__all__ = ["read_mask", "read_scan", "take_scan"]
+__all__ = ["geometry_notices", "read_mask", "read_scan", "take_scan"]
 
 
 def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, series: str | None = None) -> Scan:
@@ -27,6 +31,11 @@ def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, ser
     """
     if phase != "auto":
         phase_named(phase)
+    with _readable(path):
+        return _read_scan(path, phase, volume, series)
+
+
+def _read_scan(path: Path, phase: str, volume: int | None, series: str | None) -> Scan:
     if not path.exists():
         raise InputError(f"{path} does not exist; expected a scan (NIfTI, NRRD, MetaImage) or a folder of DICOM files")
     if path.is_dir():
@@ -36,7 +45,8 @@ def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, ser
         if series is not None:
             raise InputError(f"--series chooses among DICOM series, but {path} is one file; leave it out")
         image = files.read_image(path, volume)
-        voxels, grid, modality, told, notices = files.voxels_of(image, path, volume), grid_of(image), None, "", ()
+        voxels, grid, modality, told = files.voxels_of(image, path, volume), grid_of(image), None, ""
+        notices = (SYNTHETIC,) if files.note_of(image) == SYNTHETIC_NOTE else ()
     return take_scan(voxels, grid, phase=phase, source=str(path), modality=modality, told=told, notices=notices)
 
 
@@ -52,7 +62,7 @@ def take_scan(
 ) -> Scan:
     """A Scan from voxels already in memory: finite, not constant, with a phase that was given, told or guessed."""
     voxels, found = _finite(voxels, source)
-    notices = (*notices, *found, *_geometry_notices(grid))
+    notices = (*notices, *found, *geometry_notices(grid))
     if phase != "auto":
         return Scan(voxels, grid, phase, source, "chosen by the user", notices)
     if modality is not None:
@@ -64,6 +74,11 @@ def take_scan(
 
 def read_mask(path: Path) -> LabelMask:
     """Label codes from a file, .seg.nrrd included. Raises InputError for what is not a mask of our codes."""
+    with _readable(path):
+        return _read_mask(path)
+
+
+def _read_mask(path: Path) -> LabelMask:
     if not path.exists():
         raise InputError(f"{path} does not exist; expected a mask (NIfTI, NRRD, MetaImage or .seg.nrrd)")
     if path.is_dir():
@@ -72,6 +87,18 @@ def read_mask(path: Path) -> LabelMask:
         return segmentations.read_segmentation(path)
     image = files.read_image(path, None)
     return LabelMask(segmentations.as_codes(files.voxels_of(image, path), str(path)), grid_of(image))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the system says of a file becomes our sentence; a name that SimpleITK would abort on never reaches it."""
+    try:
+        str(path).encode()
+        yield
+    except UnicodeEncodeError:
+        raise InputError(f"{str(path)!a} is not a name in UTF-8; rename the file") from None
+    except OSError as problem:
+        raise InputError(f"{path} cannot be read: {problem.strerror or problem}") from None
 
 
 def _finite(voxels: np.ndarray, source: str) -> tuple[np.ndarray, tuple[Notice, ...]]:
@@ -90,7 +117,7 @@ def _finite(voxels: np.ndarray, source: str) -> tuple[np.ndarray, tuple[Notice, 
     return voxels, notices
 
 
-def _geometry_notices(grid: Grid) -> tuple[Notice, ...]:
+def geometry_notices(grid: Grid) -> tuple[Notice, ...]:
     if min(grid.size) == 1:
         return (Notice("thick_slices", "The scan is a single slice: its volume is an area times the slice spacing."),)
     if max(grid.spacing_mm) > 8.0:

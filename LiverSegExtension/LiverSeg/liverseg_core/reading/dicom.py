@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import Grid, grid_of
 from ..records import Notice
+from .files import core_of
 
 _UNEVEN_MM = 0.1  # more than this between two gaps of one series, and the slices are not a volume
 
@@ -37,8 +38,7 @@ def read_series(folder: Path, wanted: str | None) -> tuple[np.ndarray, Grid, str
     try:
         image = reader.Execute()
     except RuntimeError as problem:
-        lines = [line for line in str(problem).splitlines() if line.strip()]
-        raise InputError(f"the DICOM series in {folder} cannot be read: {lines[-1].strip()[:200]}") from None
+        raise InputError(f"the DICOM series in {folder} cannot be read: {core_of(problem)}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(f"the DICOM series in {folder} holds colour pictures; expected a CT or MR scan")
     return sitk.GetArrayFromImage(image), grid_of(image), series.modality, ()
@@ -83,8 +83,13 @@ def _check_positions(folder: Path, series: Series) -> None:
             raise InputError(
                 f"{file} has no position or orientation; expected ImagePositionPatient in every slice of {folder}"
             ) from None
-        places.append(float(at @ np.cross(row, column)))
-    gaps = np.diff(places)
+        axes = np.stack([row, column, np.cross(row, column)])
+        places.append(axes @ at)
+    if len(places) > 1 and np.ptp(np.array(places)[:, :2], axis=0).max() > _UNEVEN_MM * len(places):
+        raise InputError(
+            f"the slices in {folder} are shifted against each other (a tilted gantry); resample the scan first"
+        )
+    gaps = np.diff([place[2] for place in places])
     if len(gaps) and (np.abs(gaps).min() < 1e-3 or np.ptp(gaps) > _UNEVEN_MM):
         raise InputError(
             f"the slices in {folder} are {np.abs(gaps).min():.2f} to {np.abs(gaps).max():.2f} mm apart: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from . import nifti
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _EXPECTED = nifti.EXPECTED
+_MET_BYTES = {
+    f"MET_{sign}{name}": size
+    for sign in ("", "U")
+    for name, size in (("CHAR", 1), ("SHORT", 2), ("INT", 4), ("LONG", 4), ("LONG_LONG", 8))
+} | {"MET_FLOAT": 4, "MET_DOUBLE": 8}
 
 
 def read_image(path: Path, volume: int | None) -> sitk.Image:
@@ -55,6 +61,11 @@ def voxels_of(image: sitk.Image, path: Path, volume: int | None = None) -> np.nd
     return voxels
 
 
+def note_of(image: sitk.Image) -> str:
+    """The free text of a NIfTI header."""
+    return image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
+
+
 def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None) -> None:
     size = list(reader.GetSize())
     if len(size) == 2:
@@ -78,7 +89,7 @@ def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
     spacing = image.GetSpacing()
     if not all(math.isfinite(s) and s > 0 for s in spacing) or not np.isfinite(image.GetOrigin()).all():
         raise InputError(f"{path} has the spacing {spacing} mm; expected three positive numbers")
-    if not np.isfinite(axes).all() or abs(np.linalg.det(axes)) < 0.9:
+    if not np.isfinite(axes).all() or abs(np.linalg.det(axes)) < 0.999:
         raise InputError(
             f"{path} has axes that are not at right angles (determinant {np.linalg.det(axes):.3f}); resample it first"
         )
@@ -94,6 +105,28 @@ def _check_metaimage(path: Path) -> None:
     _demand_spacing(path, spacing[:3])
     for key in ("transformmatrix", "rotation", "orientation"):
         _demand_direction(path, _numbers(fields.get(key, "1 0 0 0 1 0 0 0 1")))
+    if fields.get("elementdatafile", "").upper() == "LOCAL":
+        _check_metaimage_data(path, fields)
+
+
+def _check_metaimage_data(path: Path, fields: dict[str, str]) -> None:
+    """MetaIO reads a damaged or cut block as zeros, and says so on stderr at most."""
+    bits = _MET_BYTES.get(fields.get("elementtype", "").upper())
+    sizes = _numbers(fields.get("dimsize", ""))
+    if bits is None or not sizes or math.isnan(sum(sizes)):
+        return  # SimpleITK refuses what it does not know
+    wanted = int(math.prod(sizes)) * bits * int(_numbers(fields.get("elementnumberofchannels", "1"))[0])
+    content = path.read_bytes()
+    data = content[content.lower().index(b"elementdatafile") :].partition(b"\n")[2]
+    if fields.get("compresseddata", "").lower() == "true":
+        try:
+            data = zlib.decompress(data)
+        except zlib.error as problem:
+            raise InputError(f"{path} is damaged or cut off ({problem}); copy it again") from None
+    if len(data) < wanted:
+        raise InputError(
+            f"{path} is cut off: its header promises {wanted} bytes of voxels, it holds {len(data)}; copy it again"
+        )
 
 
 def check_nrrd(path: Path) -> None:

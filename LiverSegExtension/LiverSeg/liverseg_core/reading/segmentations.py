@@ -16,7 +16,8 @@ from .files import check_nrrd, core_of
 
 def as_codes(voxels: np.ndarray, source: str) -> np.ndarray:
     """uint8 codes; refuses fractions, negatives and codes that are not in the table."""
-    if voxels.dtype.kind == "f" and not np.array_equal(voxels, np.round(voxels)):
+    whole = voxels.dtype.kind != "f" or (np.isfinite(voxels).all() and np.array_equal(voxels, np.round(voxels)))
+    if not whole:
         raise InputError(
             f"{source} holds fractions or NaN; expected whole label codes (1 liver, 2 lesion, 3 spleen, ...)"
         )
@@ -30,7 +31,7 @@ def as_codes(voxels: np.ndarray, source: str) -> np.ndarray:
 
 
 def read_segmentation(path: Path) -> LabelMask:
-    """A Slicer segmentation: each segment's code follows from its SNOMED code, its name, or its own label value."""
+    """A Slicer segmentation: each segment's code follows from its name or its SNOMED code; without segments, the voxels are codes."""
     check_nrrd(path)
     try:
         image = sitk.ReadImage(str(path))

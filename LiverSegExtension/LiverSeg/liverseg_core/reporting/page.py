@@ -25,7 +25,6 @@ h1{font-size:24px;margin:0;letter-spacing:-.01em}h2{font-size:13px;text-transfor
 .number{text-align:right}.number b{display:block;font-size:38px;line-height:1;font-weight:650;font-variant-numeric:tabular-nums}.number span{color:var(--soft)}
 section{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:18px 20px;margin-bottom:16px}
 .warnings{border-left:5px solid #d55e00;background:#fff7f1}.warnings ul{margin:0;padding-left:18px}.warnings code{color:#a34700;font-size:13px}
-.synthetic{border-left:5px solid #0072b2;background:#eef6fb}
 .picture{background:#000;border-radius:6px;overflow:hidden}.picture img{display:block;width:100%;height:auto}
 .caption{display:flex;justify-content:space-between;flex-wrap:wrap;gap:4px 18px;color:var(--soft);font-size:13px;margin-top:8px}
 .key{display:inline-flex;align-items:center;gap:6px;margin-right:14px}.key i{width:12px;height:12px;border-radius:2px;display:inline-block}

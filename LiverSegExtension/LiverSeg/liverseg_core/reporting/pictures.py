@@ -23,7 +23,8 @@ _GAP_PX = 6
 def three_views(scan: Scan, mask: LabelMask) -> Rgb:
     """Axial, coronal and sagittal through the liver's middle (the scan's, when there is none), side by side."""
     canvas = _Canvas(scan, mask)
-    return _row([canvas.view(axis, int(canvas.middle[axis]), _VIEW_PX) for axis in (2, 1, 0)])
+    picture = _row([canvas.view(axis, int(canvas.middle[axis]), _VIEW_PX) for axis in (2, 1, 0)])
+    return _stamped(picture) if any(notice.code == "synthetic" for notice in scan.notices) else picture
 
 
 def montage(scan: Scan, mask: LabelMask, most: int = 24, columns: int = 6) -> Rgb:
@@ -112,6 +113,23 @@ def _display_range(scan: Scan, liver: np.ndarray) -> tuple[float, float]:
     if liver.any():
         high = max(min(high, 3.5 * float(np.median(scan.voxels[liver])) - 2.5 * low), low + 0.3 * (high - low))
     return low, max(high, low + 1e-3)
+
+
+_LETTERS = {  # five by seven, a row a number
+    "S": (15, 16, 16, 14, 1, 1, 30), "Y": (17, 17, 10, 4, 4, 4, 4), "N": (17, 25, 21, 19, 17, 17, 17),
+    "T": (31, 4, 4, 4, 4, 4, 4), "H": (17, 17, 17, 31, 17, 17, 17), "E": (31, 16, 16, 30, 16, 16, 31),
+    "I": (14, 4, 4, 4, 4, 4, 14), "C": (14, 17, 16, 16, 16, 17, 14),
+}  # fmt: skip
+
+
+def _stamped(picture: Rgb, word: str = "SYNTHETIC", scale: int = 3) -> Rgb:
+    """The word across the lower left corner: a made-up scan must never pass for a patient."""
+    rows = [[[row >> (4 - n) & 1 for n in range(5)] + [0] for row in _LETTERS[letter]] for letter in word]
+    ink = np.kron(np.concatenate([np.array(letter) for letter in rows], axis=1), np.ones((scale, scale))) > 0
+    out = picture.copy()
+    corner = out[-ink.shape[0] - 8 : -8, 8 : 8 + ink.shape[1]]
+    corner[ink[:, : corner.shape[1]]] = (86, 180, 233)
+    return out
 
 
 def _row(pictures: Sequence[Rgb]) -> Rgb:
