@@ -12,8 +12,8 @@ from liverseg_core.preparation import NORMALISATIONS
 from torch.nn import functional
 
 from .contrast import random_curve, simulated
-from .experiment import Augment
 from .sampling import Batch
+from .sections import Augment
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from liverseg_core.model_card import Stage
 from torch.nn import functional
 
 from .cache import CachedCase
-from .experiment import Augment, Sampler
 from .negatives import random_body
+from .sections import Augment, Sampler
 
 # torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
 # slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.

@@ -18,11 +18,12 @@ from liverseg_training.augment import blurred, shown, thick
 from liverseg_training.cache import cached
 from liverseg_training.cases import list_cases, split_cases
 from liverseg_training.contrast import HELD_OUT, random_curve, simulated
-from liverseg_training.experiment import Augment, Experiment, Sampler
+from liverseg_training.experiment import Experiment
 from liverseg_training.fit import training_cases
 from liverseg_training.losses import SegmentationLoss, merge_unknown
 from liverseg_training.negatives import BODIES
 from liverseg_training.sampling import BatchSampler
+from liverseg_training.sections import Augment, Sampler
 from monai.losses import DiceCELoss
 
 QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))

@@ -91,8 +91,6 @@ def test_training_learns_the_tiny_livers_and_the_export_draws_them(raw: dict, tm
             [
                 "validate",
                 str(path),
-                "--data",
-                str(data),
                 "--out",
                 str(tmp_path / "scores.csv"),
                 "--write-card",
