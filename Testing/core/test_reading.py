@@ -183,6 +183,8 @@ def test_four_dimensions_ask_for_a_volume_and_give_it(tmp_path) -> None:
         read_scan(tmp_path / "series.nii.gz")
     with pytest.raises(InputError, match="--volume 3"):
         read_scan(tmp_path / "series.nii.gz", volume=3)
+    with pytest.raises(InputError, match="expected one 3-D mask"):
+        read_mask(tmp_path / "series.nii.gz")
     second = read_scan(tmp_path / "series.nii.gz", "mr_t2", volume=1)
     np.testing.assert_array_equal(second.voxels, VOXELS + 1000)
     assert second.grid.matches(SMALL, tolerance_mm=1e-3)

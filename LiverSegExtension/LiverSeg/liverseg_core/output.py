@@ -30,7 +30,7 @@ def _check(place: Path, out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} is a file; expected a folder for the results")
     if place.is_dir() and any(place.iterdir()) and not overwrite:
         raise OutputError(f"{out} already holds files; choose another folder or add --overwrite")
-    if place.is_mount():
+    if os.path.ismount(place):
         raise OutputError(f"{out} is a mount point, which cannot be replaced as a whole; choose a folder inside it")
     ground = next((folder for folder in place.parents if folder.exists()), None)
     if ground is None or not ground.is_dir() or not os.access(ground, os.W_OK | os.X_OK):

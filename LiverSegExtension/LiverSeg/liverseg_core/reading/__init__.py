@@ -85,7 +85,7 @@ def _read_mask(path: Path) -> LabelMask:
         raise InputError(f"{path} is a folder; expected one mask file (NIfTI, NRRD, MetaImage or .seg.nrrd)")
     if path.name.lower().endswith(".seg.nrrd"):
         return segmentations.read_segmentation(path)
-    image = files.read_image(path, None)
+    image = files.read_image(path, None, chooser="expected one 3-D mask")
     return LabelMask(segmentations.as_codes(files.voxels_of(image, path), str(path)), grid_of(image))
 
 

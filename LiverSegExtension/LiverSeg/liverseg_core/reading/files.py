@@ -21,8 +21,10 @@ _MET_BYTES = {
 } | {"MET_FLOAT": 4, "MET_DOUBLE": 8}
 
 
-def read_image(path: Path, volume: int | None) -> sitk.Image:
-    """A 3-D scalar image. `volume` picks one from a 4-D file, counted from 0."""
+def read_image(
+    path: Path, volume: int | None, *, chooser: str = "choose one with --volume 0 to --volume {last}"
+) -> sitk.Image:
+    """A 3-D image. `volume` picks one from a 4-D file, counted from 0; without it, `chooser` says what to do."""
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy the file again")
     name = path.name.lower()
@@ -38,7 +40,7 @@ def read_image(path: Path, volume: int | None) -> sitk.Image:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _choose(reader, path, volume)
+        _choose(reader, path, volume, chooser)
         image = reader.Execute()
     except RuntimeError as problem:
         raise InputError(f"{path} cannot be read: {core_of(problem)}; {_EXPECTED}") from None
@@ -66,7 +68,7 @@ def note_of(image: sitk.Image) -> str:
     return image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
 
 
-def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None) -> None:
+def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None, chooser: str) -> None:
     size = list(reader.GetSize())
     if len(size) == 2:
         raise InputError(f"{path} is a 2-D picture ({size[0]} x {size[1]}); {_EXPECTED}")
@@ -74,7 +76,7 @@ def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None) -> Non
         raise InputError(f"{path} has {len(size)} dimensions; {_EXPECTED}")
     count = size[3] if len(size) == 4 else 1
     if len(size) == 4 and count > 1 and volume is None:
-        raise InputError(f"{path} holds {count} volumes; choose one with --volume 0 to --volume {count - 1}")
+        raise InputError(f"{path} holds {count} volumes; {chooser.format(last=count - 1)}")
     if volume is not None and not 0 <= volume < count:
         raise InputError(f"--volume {volume} is not in {path}, which holds {count} (counted from 0)")
     if len(size) == 4:
