@@ -48,5 +48,6 @@ def export(
         signed = save_model(card, states, Path(room), bits=bits)
         folder.mkdir(exist_ok=True)
         for file in Path(room).iterdir():
+            file.chmod(0o644)  # safetensors writes for its owner alone
             file.replace(folder / file.name)
     return signed
