@@ -35,16 +35,26 @@ def ready(extras: str = "", *, constraint: Path | None = CONSTRAINTS, torch: str
     if not python.exists():
         _make(python)
     build.write_text(torch, encoding="utf-8")
+    if torch == "cpu" and sys.platform == "linux":  # elsewhere the default build is without CUDA anyway
+        _install_cpu_torch(python, constraint)
     target = f"{ROOT}[{extras}]" if extras else str(ROOT)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--editable", target]
     if constraint is not None:
         command += ["--constraint", str(constraint)]
-    if torch == "cpu":
-        command += ["--extra-index-url", CPU_BUILDS]
     if subprocess.run(command, check=False).returncode != 0:
         stop("pip could not install the packages (its own words are above); check the network and run this again")
     stamp.write_text(wanted, encoding="utf-8")
     return python
+
+
+def _install_cpu_torch(python: Path, constraint: Path | None) -> None:
+    """From PyTorch's own index, before anything else asks for torch; said when that index is out of reach."""
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--retries", "0"]
+    command += ["--timeout", "10", "--index-url", CPU_BUILDS, "torch"]
+    if constraint is not None:
+        command += ["--constraint", str(constraint)]
+    if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        print(f"PyTorch's index of CPU builds ({CPU_BUILDS}) cannot be reached: taking the default build", flush=True)
 
 
 def _has_pip(python: Path) -> bool:
