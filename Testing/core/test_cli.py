@@ -16,8 +16,9 @@ import SimpleITK as sitk
 import torch
 from liverseg_core import pipeline
 from liverseg_core.cli import main
-from liverseg_core.errors import MemoryShortageError
+from liverseg_core.errors import MemoryShortageError, OutputError
 from liverseg_core.geometry import Grid, as_image
+from liverseg_core.output import discard_unfinished, written_whole
 from phantoms import GRIDS, bright_liver, saved_model, saved_scan
 
 CORE = Path(pipeline.__file__).parents[1]
@@ -180,6 +181,32 @@ def test_output_that_cannot_be_written_is_6(tmp_path, capsys, scan, model) -> No
     refused(capsys, segment(scan, tmp_path / "file" / "below", model), 6, "cannot be")
     if os.name != "nt" and Path("/proc/version").exists():
         refused(capsys, segment(scan, Path("/proc/liverseg"), model, "--phase", "ct_portal"), 6)
+
+
+def test_what_was_there_comes_back_when_the_new_folder_cannot_take_its_place(tmp_path, monkeypatch) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    rename = Path.rename
+    refuse = lambda self, target: (
+        (_ for _ in ()).throw(OSError(13, "denied")) if (self / "new").exists() else rename(self, target)
+    )
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="denied"), written_whole(out) as room:
+        (room / "new").write_text("x")
+    assert [f.name for f in out.iterdir()] == ["mine.txt"]
+    assert [f.name for f in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_half_written_can_be_discarded_from_outside(tmp_path) -> None:
+    """What the watcher does before it ends the process."""
+    walk = written_whole(tmp_path / "out")
+    room = walk.__enter__()
+    (room / "half").write_text("x")
+    discard_unfinished()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError):
+        walk.__exit__(None, None, None)
 
 
 def test_a_folder_that_holds_what_is_read_is_never_replaced(tmp_path, capsys, scan, model) -> None:

@@ -296,6 +296,21 @@ def test_a_later_stage_does_not_invent_what_an_earlier_one_looked_for_in_vain() 
     assert not (segment_scan(scan, known_model(coarse, fine), device="cpu").mask.voxels == 3).any()
 
 
+@pytest.mark.parametrize(
+    ("quality", "mirrored", "stages"), [("fast", False, 1), ("standard", False, 2), ("best", True, 2)]
+)
+def test_only_best_quality_mirrors(monkeypatch, quality: str, mirrored: bool, stages: int) -> None:
+    asked = []
+
+    def spy(*arguments: object, **options: object) -> Logits:
+        asked.append(options["mirrored"])
+        return infer(*arguments, **options)
+
+    monkeypatch.setattr("liverseg_core.inference.infer", spy)
+    segment_scan(bright_liver(GRIDS["plain"]), known_model(COARSE, FINE), quality=quality, device="cpu")
+    assert asked == [mirrored] * stages
+
+
 def test_what_is_nowhere_sure_was_not_found() -> None:
     """Logits of +1 and -1 are a probability of .88: enough to win everywhere, not to be sure anywhere."""
     tensor = torch.full((2, 8, 8, 8), 1.0)

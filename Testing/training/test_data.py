@@ -143,6 +143,15 @@ def test_real_ct_keeps_its_units_and_changed_ct_does_not(tiny: Experiment) -> No
     torch.testing.assert_close(plain[batch.inside], expected[batch.inside], atol=1e-4, rtol=1e-4)
     changed = shown(batch, replace(QUIET, simulate=1.0), tiny.preprocess.normalisation, np.random.default_rng(0))
     assert float((changed - plain).abs().mean()) > 0.1
+    mr = next(b for b in (sampler.batch(rng) for rng in rngs) if b.modalities == ("MR",))
+    for seen, inside in (
+        (changed, batch.inside),
+        (shown(mr, QUIET, tiny.preprocess.normalisation, np.random.default_rng(0)), mr.inside),
+    ):
+        values = seen[inside]
+        body = values[values > values.mean()]
+        assert float(body.mean()) == pytest.approx(0.0, abs=0.15)  # zero mean and unit variance over the body
+        assert float(body.std()) == pytest.approx(1.0, abs=0.25)
 
 
 def test_a_sampler_that_does_not_exist_and_an_empty_split_are_refused(tiny: Experiment) -> None:
