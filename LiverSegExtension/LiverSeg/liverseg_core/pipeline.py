@@ -75,7 +75,7 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
     with written_whole(request.out) as folder:
         with walk.room("reporting"):
             _write_masks(result, model.card, folder)
-            _write_pictures(scan, result, folder, walk)
+            save_png(_write_page(scan, result, folder, walk), folder / "preview.png")
         report = _write_tables(result, folder, walk)
     return replace(result, report=report)
 
@@ -139,8 +139,7 @@ def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, o
     result = Result(mask, segments, report)
     with written_whole(out) as folder:
         with walk.room("reporting"):
-            _write_pictures(scan, result, folder, walk)
-            (folder / "preview.png").unlink()
+            _write_page(scan, result, folder, walk)
         return _write_tables(result, folder, walk)
 
 
@@ -233,10 +232,11 @@ def _write_masks(result: Result, card: ModelCard, folder: Path) -> None:
     save_masks(result.mask, card.labels, f"LiverSeg {__version__} {card.name} {card.version}", folder)
 
 
-def _write_pictures(scan: Scan, result: Result, folder: Path, walk: Walk) -> None:
+def _write_page(scan: Scan, result: Result, folder: Path, walk: Walk) -> np.ndarray:
+    """report.html; returns the three views that it shows."""
     views, slices = three_views(scan, result.mask), montage(scan, result.mask)
-    save_png(views, folder / "preview.png")
     save_page(replace(result.report, seconds=walk.times()), views, slices, folder / "report.html")
+    return views
 
 
 def _write_tables(result: Result, folder: Path, walk: Walk) -> Report:
