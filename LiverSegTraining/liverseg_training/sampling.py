@@ -19,6 +19,7 @@ from .sections import Augment, Sampler
 # torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
 # slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.
 _LEAST_STEPS = 3
+_NODES_MM = 64.0  # between the nodes of the bend: organs change shape, borders stay smooth
 
 
 Part = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # image, target, codes, inside of one sample
@@ -46,6 +47,7 @@ class View:
     matrix: np.ndarray
     first: np.ndarray  # where the imitated scan begins and ends
     last: np.ndarray
+    bend: np.ndarray  # [3, k, j, i] displacements in voxels of the case, on nodes spread over the block
 
 
 class BatchSampler:
@@ -98,13 +100,20 @@ class BatchSampler:
         snap = np.asarray(self.stage.snap or self.stage.window)
         steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if self.stage.snap else 1)
         size = np.minimum(steps * snap, np.asarray(self.stage.window)).astype(int)
-        return View((first + last - 1) / 2, size, self._matrix(spacing, rng), begin, end)
+        matrix, bend = self._matrix(spacing, rng), self._bend(size, spacing, rng)
+        return View((first + last - 1) / 2, size, matrix, begin, end, bend)
 
     def _any_size(self, rng: np.random.Generator) -> np.ndarray:
         """A field of view of any size that the network can see at once: bodies without organs come in all of them."""
         snap, window = np.asarray(self.stage.snap or self.stage.window), np.asarray(self.stage.window)
         least = _LEAST_STEPS if self.stage.snap else 1
         return np.array([s * rng.integers(least, max(least, w // s) + 1) for s, w in zip(snap, window)])
+
+    def _bend(self, size: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Half of the views are bent: smooth random displacements, each node's at most about twice `bend_mm`."""
+        nodes = np.maximum(np.round(size * spacing / _NODES_MM).astype(int), 1) + 1
+        strength_mm = self.augment.bend_mm * rng.random() * (rng.random() < 0.5)
+        return rng.standard_normal((3, *nodes)) * strength_mm / spacing[:, None, None, None]
 
     def _matrix(self, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Voxel offsets in the view -> voxel offsets in the case, (k, j, i): rotation and scale in mm, then flips."""
@@ -155,7 +164,10 @@ def _look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int])
     """Image, target, codes and inside of one view, each [1, 1, k, j, i]."""
     axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    position = offsets @ torch.from_numpy(view.matrix.T).float() + torch.from_numpy(view.centre).float()
+    straight = offsets @ torch.from_numpy(view.matrix.T).float() + torch.from_numpy(view.centre).float()
+    nodes = torch.from_numpy(view.bend).float()[None]
+    bend = functional.interpolate(nodes, straight.shape[:3], mode="trilinear", align_corners=True)
+    position = straight + bend[0].movedim(0, -1)
     low = np.maximum(np.floor(position.amin((0, 1, 2)).numpy()).astype(int) - 1, 0)
     high = np.minimum(np.ceil(position.amax((0, 1, 2)).numpy()).astype(int) + 2, case.image.shape)
     low = np.minimum(low, high - 1)
@@ -169,7 +181,7 @@ def _look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int])
     seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
     near = functional.grid_sample(codes.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     begin, end = torch.from_numpy(view.first).float() - 0.5, torch.from_numpy(view.last).float() - 0.5
-    inside = ((position >= begin) & (position <= end)).all(-1)[None, None]
+    inside = ((straight >= begin) & (straight <= end)).all(-1)[None, None]  # a scan ends in planes, whatever bends
     shares = seen[:, 1:]
     best, winner = shares.max(dim=1, keepdim=True)
     target = torch.where((best > 0.5) | (best > 1 - shares.sum(1, keepdim=True)), winner + 1, 0)

@@ -114,6 +114,7 @@ class Augment:
 
     rotate_deg: tuple[float, float, float] = (8.0, 8.0, 15.0)  # about x, y, z
     scale: Pair = (0.85, 1.2)
+    bend_mm: float = 0.0  # largest standard deviation of the smooth displacements that half of the samples get
     flip: Mapping[str, float] = field(default_factory=dict)  # axis "j" or "k" -> probability
     simulate: float = 0.0  # share of samples whose contrast is drawn anew (contrast.py)
     remap: float = 0.0  # share whose grey values go through a random curve

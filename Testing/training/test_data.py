@@ -22,7 +22,7 @@ from liverseg_training.experiment import Experiment
 from liverseg_training.fit import training_cases
 from liverseg_training.losses import SegmentationLoss, merge_unknown
 from liverseg_training.negatives import BODIES
-from liverseg_training.sampling import BatchSampler
+from liverseg_training.sampling import BatchSampler, View, _look
 from liverseg_training.sections import Augment, Sampler
 from monai.losses import DiceCELoss
 
@@ -90,7 +90,7 @@ def test_labels_on_another_grid_are_refused(data: Path, tiny: Experiment, tmp_pa
 @pytest.mark.parametrize("kind", ["scan", "organ"])
 def test_image_and_labels_stay_aligned_under_every_turn(tiny: Experiment, kind: str) -> None:
     """The liver is 160 HU and its surroundings are not: wherever the target says liver, the image must."""
-    turned = Augment(rotate_deg=(20.0, 20.0, 40.0), scale=(0.8, 1.2), flip={"k": 0.5, "j": 0.5})
+    turned = Augment(rotate_deg=(20.0, 20.0, 40.0), scale=(0.8, 1.2), bend_mm=10.0, flip={"k": 0.5, "j": 0.5})
     sampler = sampler_of(tiny, turned, kind=kind, batch=1, jitter_mm=8.0)
     for seed in range(12):
         batch = sampler.batch(np.random.default_rng(seed))
@@ -113,6 +113,19 @@ def test_a_view_is_drawn_from_the_cached_case_and_from_nothing_else(tiny: Experi
         gaps.append(float((own - seen).abs().max()))
     assert min(gaps) < 12
     assert float(batch.inside.float().mean()) > 0.8
+
+
+def test_a_bend_moves_the_organs_and_leaves_the_end_of_the_scan_straight(tiny: Experiment) -> None:
+    """The same nodes everywhere are a shift: two voxels up, so the target is what lay two slices further."""
+    case = next(c for c in training_cases(tiny) if c.case.id == "one")
+    size = np.array(case.image.shape) // 4 * 4
+    nodes = np.zeros((3, 2, 2, 2))
+    nodes[0] = 2.0
+    plain = View((size - 1) / 2, size, np.eye(3), np.zeros(3), size.astype(float), np.zeros((3, 2, 2, 2)))
+    straight, bent = (_look(case, view, size, (1,)) for view in (plain, replace(plain, bend=nodes)))
+    np.testing.assert_array_equal(bent[1][0, 0, :-2], straight[1][0, 0, 2:])
+    assert bool(straight[1].any())
+    np.testing.assert_array_equal(bent[3], straight[3])
 
 
 def test_a_batch_depends_on_its_seed_alone(tiny: Experiment) -> None:
