@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from liverseg_core.errors import InputError
-from liverseg_core.geometry import Grid, as_image, grid_of
+from liverseg_core.geometry import Grid, as_image
 from liverseg_core.labels import LABELS
 from liverseg_core.reading import read_mask, read_scan
 from liverseg_core.reading.modality import guess_modality
@@ -18,9 +18,6 @@ from liverseg_core.records import SYNTHETIC_NOTE, LabelMask
 from liverseg_core.reporting import save_masks
 from liverseg_core.synthetic import abdomen
 from phantoms import GRIDS, SHARED, bright_liver, saved_scan
-from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 SMALL = Grid((12, 10, 8), (1.0, 1.5, 2.0), (5.0, 6.0, 7.0))
 VOXELS = np.arange(960, dtype=np.int16).reshape(SMALL.array_shape)
@@ -231,81 +228,6 @@ def test_a_guessed_modality_is_a_warning(tmp_path) -> None:
 def test_real_scans_are_told_apart(case: str) -> None:
     scan = read_scan(SHARED / "cases" / case / "image.nii.gz")
     assert scan.phase == ("mr_unknown" if "chaos" in case else "ct_unknown")
-
-
-def dicom_series(
-    folder: Path, *, z_mm: list[float], description: str = "LIVER", modality: str = "CT", uid: str = "1.2.3"
-) -> Path:
-    """A plain series, one file a slice in any order; stored values times 2 minus 100 are HU."""
-    folder.mkdir(exist_ok=True)
-    for n, z in enumerate(z_mm):
-        data = Dataset()
-        data.file_meta = FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage
-        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{uid}.{n + 1}"
-        data.Modality, data.SeriesDescription, data.PatientID = modality, description, "nobody"
-        data.StudyInstanceUID, data.SeriesInstanceUID, data.InstanceNumber = "1.2.9", uid, n + 1
-        data.ImagePositionPatient, data.ImageOrientationPatient = [5, 6, z], [1, 0, 0, 0, 1, 0]
-        data.PixelSpacing, data.SliceThickness = [1.5, 1.0], 9
-        data.RescaleSlope, data.RescaleIntercept = 2, -100
-        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 10, 12, 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-        data.PixelData = (VOXELS[0] + 10 * n).astype("<i2").tobytes()
-        data.save_as(folder / f"{uid}-{n:03d}", enforce_file_format=True)
-    return folder
-
-
-def test_a_dicom_folder_is_read_in_hu_with_spacing_from_the_positions(tmp_path) -> None:
-    scan = read_scan(dicom_series(tmp_path / "ct", z_mm=[2.5, 0.0, 7.5, 5.0]))
-    assert scan.phase == "ct_unknown"
-    assert scan.grid.spacing_mm == pytest.approx((1.0, 1.5, 2.5))  # SliceThickness says 9
-    assert scan.grid.origin_mm == pytest.approx((5.0, 6.0, 0.0))
-    assert scan.voxels[:, 0, 0].tolist() == [-80, -100, -40, -60]  # in order of position, in HU
-
-
-def test_a_tilted_gantry_is_refused_rather_than_read_straight(tmp_path) -> None:
-    folder = dicom_series(tmp_path / "tilt", z_mm=[0.0, 2.5, 5.0, 7.5])
-    for n, file in enumerate(sorted(folder.iterdir())):
-        data = dcmread(file)
-        data.ImagePositionPatient = [5, 6 + 0.9 * n, 2.5 * n]
-        data.save_as(file)
-    with pytest.raises(InputError, match="tilted gantry"):
-        read_scan(folder)
-
-
-def test_a_missing_or_doubled_slice_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="apart"):
-        read_scan(dicom_series(tmp_path / "gap", z_mm=[0.0, 2.5, 7.5, 10.0]))
-    with pytest.raises(InputError, match="apart"):
-        read_scan(dicom_series(tmp_path / "twice", z_mm=[0.0, 2.5, 2.5, 5.0]))
-
-
-def test_several_series_are_listed_and_one_is_chosen(tmp_path) -> None:
-    folder = dicom_series(tmp_path / "two", z_mm=[0.0, 2.0, 4.0], description="ARTERIAL", uid="1.2.3")
-    dicom_series(folder, z_mm=[0.0, 3.0, 6.0, 9.0], description="PORTAL", uid="1.2.4")
-    with pytest.raises(InputError, match=r"2 series; choose one with --series.*PORTAL.*ARTERIAL"):
-        read_scan(folder)
-    assert read_scan(folder, series="1.2.3").grid.size[2] == 3
-    assert read_scan(folder, series="1.2.4").grid.size[2] == 4
-    with pytest.raises(InputError, match="2 series"):
-        read_scan(folder, series="1.2")
-
-
-def test_a_series_that_is_neither_ct_nor_mr_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="US series"):
-        read_scan(dicom_series(tmp_path / "us", z_mm=[0.0, 1.0], modality="US"))
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the development data")
-def test_the_real_series_is_read_as_simpleitk_reads_it() -> None:
-    folder = SHARED / "dicom_ct" / "series"
-    scan = read_scan(folder)
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-    foreign = sitk.ReadImage(files)
-    np.testing.assert_array_equal(scan.voxels, sitk.GetArrayFromImage(foreign))
-    assert scan.grid == grid_of(foreign)
-    assert scan.grid.spacing_mm[2] == pytest.approx(2.0)  # SliceThickness says 3
 
 
 def test_masks_are_codes_of_our_table(tmp_path) -> None:

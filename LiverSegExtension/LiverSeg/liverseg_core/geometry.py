@@ -129,6 +129,18 @@ def grid_of(image: sitk.Image) -> Grid:
     return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 
+def grid_of_planes(
+    shape: Sequence[int], pixel_mm: tuple[float, float], step_mm: float, corner_mm: np.ndarray, axes: np.ndarray
+) -> Grid:
+    """Planes [k, j, i] that follow each other along their normal: `axes` (2, 3) are the directions of a row and of a
+    column, `pixel_mm` the distances along them, `corner_mm` the centre of the very first pixel."""
+    row, column = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    normal = np.cross(row, column)
+    direction = np.stack([row, column, normal / np.linalg.norm(normal)], axis=1)
+    size = _ints(np.asarray(shape)[::-1])
+    return Grid(size, (*pixel_mm, step_mm), _floats(corner_mm), tuple(direction.ravel().tolist()))
+
+
 def as_image(voxels: np.ndarray, grid: Grid) -> sitk.Image:
     """Attach a grid to an array; the shapes must already agree."""
     if voxels.shape != grid.array_shape:

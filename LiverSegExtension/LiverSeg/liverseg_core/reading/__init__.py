@@ -38,8 +38,9 @@ def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, ser
 def _read_scan(path: Path, phase: str, volume: int | None, series: str | None) -> Scan:
     if not path.exists():
         raise InputError(f"{path} does not exist; expected a scan (NIfTI, NRRD, MetaImage) or a folder of DICOM files")
-    if path.is_dir():
-        voxels, grid, modality, notices = dicom.read_series(path, series)
+    if path.is_dir() or dicom.is_dicom(path):
+        found = dicom.read_volume(path, series, volume)
+        voxels, grid, modality, notices = found.voxels, found.grid, found.modality, found.notices
         told = f"the DICOM tag Modality says {modality}; the contrast phase is not known"
     else:
         if series is not None:
