@@ -183,6 +183,25 @@ def test_output_that_cannot_be_written_is_6(tmp_path, capsys, scan, model) -> No
         refused(capsys, segment(scan, Path("/proc/liverseg"), model, "--phase", "ct_portal"), 6)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit that stands for a full disk is POSIX")
+@pytest.mark.parametrize("most", [400, 3000])
+def test_a_full_disk_is_6_and_leaves_what_was_there(tmp_path, scan, model, most: int) -> None:
+    """No file may grow beyond `most` bytes: the NIfTI writer would pass over it in silence."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.txt").write_text("mine")
+    code = (
+        "import resource, sys\nfrom liverseg_core.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+        f"sys.exit(main(['segment', {str(scan)!r}, '--out', {str(out)!r}, '--model', {str(model)!r}, '--overwrite']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=CORE, capture_output=True, text=True, check=False)
+    assert run.returncode == 6, run.stderr
+    assert "cannot be written" in run.stderr
+    assert nothing_written(tmp_path, "out")
+    assert [file.name for file in out.iterdir()] == ["old.txt"]
+
+
 def test_what_was_there_comes_back_when_the_new_folder_cannot_take_its_place(tmp_path, monkeypatch) -> None:
     out = tmp_path / "out"
     out.mkdir()

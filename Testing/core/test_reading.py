@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from liverseg_core.errors import InputError
+from dicom_files import write_series
+from liverseg_core import memory
+from liverseg_core.errors import InputError, MemoryShortageError
 from liverseg_core.geometry import Grid, as_image
 from liverseg_core.labels import LABELS
 from liverseg_core.reading import read_mask, read_scan
@@ -200,6 +202,23 @@ def test_constant_and_all_nan_are_refused_and_a_few_nan_are_background(tmp_path)
     assert (scan.voxels[0, 0, :3] == 3.0).all()
     assert [n.code for n in scan.notices] == ["nan_voxels"]
     assert "3 voxels" in scan.notices[0].text
+
+
+@pytest.mark.parametrize("kind", ["file.nii", "file.nii.gz", "file.nrrd", "file.mha", "dicom"])
+def test_a_scan_that_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch, kind: str) -> None:
+    path = tmp_path / kind
+    if kind == "dicom":
+        write_series(path, VOXELS, SMALL)
+    else:
+        sitk.WriteImage(as_image(VOXELS, SMALL), str(path))
+    monkeypatch.setattr(memory, "free_bytes", lambda: VOXELS.nbytes - 1)
+    with pytest.raises(MemoryShortageError, match=r"needs about .* of memory, .* are free"):
+        read_scan(path)
+
+
+def test_a_header_that_promises_more_than_any_memory_is_refused_without_unpacking(tmp_path) -> None:
+    with pytest.raises(MemoryShortageError, match=r"\[30000, 30000, 30000\] voxels"):
+        read_scan(nifti(tmp_path / "huge.nii.gz", size=(40, struct.pack("<4h", 3, 30000, 30000, 30000))))
 
 
 def test_a_single_slice_works_and_says_so(tmp_path) -> None:

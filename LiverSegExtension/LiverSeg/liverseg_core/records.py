@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # Slicer imports this file before torch is installed
 
 
 SYNTHETIC_NOTE = "synthetic abdomen, no patient"  # written into the header of a made-up scan, at most 79 letters
-SYNTHETIC_SENTENCE = "This scan is synthetic: shapes from formulas, no patient."
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,9 @@ class Notice:
 
     code: str
     text: str
+
+
+SYNTHETIC = Notice("synthetic", "This scan is synthetic: shapes from formulas, no patient.")
 
 
 @dataclass(frozen=True, eq=False)

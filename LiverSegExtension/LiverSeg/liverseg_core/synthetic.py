@@ -14,7 +14,7 @@ import numpy as np
 from .errors import InputError
 from .geometry import Grid, Triple
 from .labels import LABELS
-from .records import SYNTHETIC_SENTENCE, LabelMask, Notice, Scan
+from .records import SYNTHETIC, LabelMask, Scan
 
 Points = np.ndarray  # mm, last axis (x, y, z)
 Shape = Callable[[Points], np.ndarray]  # negative inside; about the distance in mm near the surface
@@ -164,7 +164,7 @@ def abdomen(
     volumes = {code: float(shares[code].sum()) * grid.voxel_ml for code in LABELS if shares[code].any()}
     mask = LabelMask(shares.argmax(axis=0).astype(np.uint8), grid)
     voxels = _as_scanned(grey, contrast, np.random.default_rng(seed), noise)
-    notices = (Notice("synthetic", SYNTHETIC_SENTENCE),)
+    notices = (SYNTHETIC,)
     return Scan(voxels, grid, PHASE_OF[contrast], SOURCE, "made so", notices), mask, volumes
 
 

@@ -12,11 +12,9 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import Grid, grid_of
 from ..phases import phase_named
-from ..records import SYNTHETIC_NOTE, SYNTHETIC_SENTENCE, LabelMask, Notice, Scan
+from ..records import SYNTHETIC, SYNTHETIC_NOTE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
-
-SYNTHETIC = Notice("synthetic", SYNTHETIC_SENTENCE)
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 

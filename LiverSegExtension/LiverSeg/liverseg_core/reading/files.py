@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..memory import demand_memory
 from . import nifti
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -41,6 +42,7 @@ def read_image(
     try:
         reader.ReadImageInformation()
         _choose(reader, path, volume, chooser)
+        demand_memory(_bytes_of(reader), f"{path}, {' x '.join(map(str, reader.GetSize()[:3]))} voxels,")
         image = reader.Execute()
     except RuntimeError as problem:
         raise InputError(f"{path} cannot be read: {core_of(problem)}; {_EXPECTED}") from None
@@ -84,6 +86,12 @@ def _choose(reader: sitk.ImageFileReader, path: Path, volume: int | None, choose
         reader.SetExtractSize([*size[:3], 0])
 
 
+def _bytes_of(reader: sitk.ImageFileReader) -> float:
+    """Of one volume as SimpleITK reads it and as NumPy gets it."""
+    each = 8 if reader.GetPixelID() in (sitk.sitkFloat64, sitk.sitkInt64, sitk.sitkUInt64) else 4
+    return 2.0 * each * math.prod(reader.GetSize()[:3]) * reader.GetNumberOfComponents()
+
+
 def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
     axes = np.reshape(image.GetDirection(), (3, 3)) if image.GetDimension() == 3 else None
     if axes is None:
@@ -101,8 +109,13 @@ def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
 def _check_metaimage(path: Path) -> None:
     """MetaIO turns a zero spacing into 1, and a missing direction into any."""
     fields = _text_fields(path, "=", until="elementdatafile")
-    if "ndims" not in fields:
-        raise InputError(f"{path} is not a MetaImage file (no NDims in its header); {_EXPECTED}")
+    lacks = [name for name in ("NDims", "DimSize", "ElementType", "ElementDataFile") if name.lower() not in fields]
+    if lacks:
+        raise InputError(f"{path} is not a MetaImage file (no {lacks[0]} in its header); {_EXPECTED}")
+    if list(fields).index("ndims") > list(fields).index("dimsize"):
+        raise InputError(f"{path} is not a MetaImage file (NDims must come before DimSize); {_EXPECTED}")
+    if fields["elementtype"].upper() not in _MET_BYTES:
+        raise InputError(f"{path} holds voxels of the type {fields['elementtype']}; expected numbers")
     spacing = _numbers(fields.get("elementspacing", "1 1 1"))
     _demand_spacing(path, spacing[:3])
     for key in ("transformmatrix", "rotation", "orientation"):

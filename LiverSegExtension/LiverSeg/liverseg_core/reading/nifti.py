@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..memory import demand_memory
 
 EXPECTED = "expected a 3-D scan (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd) or a folder of DICOM files"
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI datatype codes
+_KNOWN = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280, 32, 1792, 128, 2304)  # the last four are refused by name later
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ def check(path: Path) -> None:
         return  # NIfTI-2: rare, and SimpleITK refuses what it cannot read
     if not header.axes or min(header.axes) < 1:
         raise InputError(f"{path} has the size {list(header.axes)} in its header; expected three positive counts")
+    if header.datatype not in _KNOWN:
+        raise InputError(f"{path} holds voxels of the NIfTI type {header.datatype}; expected whole or floating numbers")
     if not all(math.isfinite(s) and s > 0 for s in header.spacing_mm):
         raise InputError(
             f"{path} has the spacing {header.spacing_mm} mm in its header; expected three positive numbers"
@@ -48,6 +52,8 @@ def check(path: Path) -> None:
                 f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header"
             )
     wanted = header.offset + math.prod(header.axes) * header.bits // 8
+    if _zipped(path):  # unpacking to count would take as long as its header promises
+        demand_memory(math.prod(header.axes[:3]) * header.bits // 8, f"{path}, {list(header.axes)} voxels,")
     held = _unpacked_length(path, wanted) if _zipped(path) else path.stat().st_size
     if held < wanted:  # SimpleITK fills the rest with zeros: a scan cut off would look like one that ends early
         raise InputError(f"{path} is cut off: its header promises {wanted} bytes, it holds {held}; copy it again")

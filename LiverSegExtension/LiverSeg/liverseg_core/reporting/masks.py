@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ..geometry import as_image
 from ..labels import LABELS, LESION, LIVER, Label
 from ..records import LabelMask
 
+_NIFTI_HEADER_BYTES = 352
 _ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
 _CATEGORY = {False: "123037004^SCT^Anatomical Structure", True: "49755003^SCT^Morphologically Altered Structure"}
 _SIDES = {"": "^^", "Right": "24028007^SCT^Right", "Left": "7771000^SCT^Left"}
@@ -20,9 +23,18 @@ def save_masks(mask: LabelMask, codes: Sequence[int], algorithm: str, folder: Pa
     """Both files hold the same uint8 codes on the scan's own grid."""
     image = as_image(mask.voxels, mask.grid)
     sitk.WriteImage(image, str(folder / "segmentation.nii.gz"), useCompression=True)
+    _demand_whole(folder / "segmentation.nii.gz", mask.voxels.nbytes)
     for key, value in _slicer_header(mask, codes, algorithm).items():
         image.SetMetaData(key, value)
     sitk.WriteImage(image, str(folder / "segmentation.seg.nrrd"), useCompression=True)
+
+
+def _demand_whole(path: Path, voxel_bytes: int) -> None:
+    """The NIfTI writer says nothing when the disk is full: the gzip trailer tells how much went in."""
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        if int.from_bytes(file.read(), "little") != (_NIFTI_HEADER_BYTES + voxel_bytes) % 2**32:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def segment_name(code: int, codes: Sequence[int]) -> str:

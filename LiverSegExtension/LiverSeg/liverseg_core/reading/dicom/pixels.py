@@ -16,10 +16,12 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import RLELossless
 
 from ...errors import InputError
+from ...memory import demand_memory
 from ...records import Notice
 from ..modality import guess_modality
 from .headers import Frame, whole_dataset
 
+_BYTES_A_PIXEL = 6  # as stored, in units, and stacked
 _WATER_OFFSET_HU = -1024.0  # what scanners add when air is stored as 0
 _PLAUSIBLE_HU = (-5000.0, 32767.0)
 _NEEDED = (
@@ -30,6 +32,10 @@ _NEEDED = (
 
 def stored_planes(frames: Sequence[Frame]) -> list[np.ndarray]:
     """The values as they lie in the files, [j, i] each, in the order of `frames`. InputError for a file cut off."""
+    count = sum(rows * columns for rows, columns in (frame.shape for frame in frames))
+    demand_memory(
+        _BYTES_A_PIXEL * count, f"the series, {len(frames)} slices of {frames[0].shape[1]} x {frames[0].shape[0]},"
+    )
     wanted: dict[Path, list[int]] = {}
     for n, frame in enumerate(frames):
         wanted.setdefault(frame.file, []).append(n)
