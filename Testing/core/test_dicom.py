@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from dicom_files import compressed_by_gdcm, save, write_multiframe, write_series
 from liverseg_core.errors import InputError
 from liverseg_core.geometry import Grid, grid_of, resampled
-from liverseg_core.reading import dicom
+from liverseg_core.reading import dicom, read_scan
 from phantoms import GRIDS, SHARED
 
 GRID = Grid((14, 12, 9), (1.5, 1.25, 3.0), (-7.0, 20.0, 100.0))
@@ -430,6 +430,27 @@ def test_a_ct_without_rescale_is_taken_for_hu_plus_1024_only_when_it_looks_like_
     )
     with pytest.raises(InputError, match="no RescaleIntercept"):
         dicom.read_volume(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("tags", "phase"),
+    [
+        ({"SeriesDescription": "Abdomen portalvenös 5.0", "ContrastBolusAgent": "Ultravist"}, "ct_portal"),
+        ({"SeriesDescription": "Abdomen"}, "ct_unknown"),
+    ],
+)
+def test_the_phase_follows_from_the_tags_unless_the_user_says_it(
+    tags: dict[str, Any], phase: str, tmp_path: Path
+) -> None:
+    write_series(tmp_path, _ct_like(GRID) + 1024, GRID, SpecificCharacterSet="ISO_IR 192", **tags)
+    scan = read_scan(tmp_path)
+    assert scan.phase == phase
+    assert "SeriesDescription" in scan.phase_how or phase == "ct_unknown"
+    assert "phase_guessed" not in {notice.code for notice in scan.notices}
+    assert (read_scan(tmp_path, "ct_arterial").phase, read_scan(tmp_path, "ct_arterial").phase_how) == (
+        "ct_arterial",
+        "chosen by the user",
+    )
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs the development data")

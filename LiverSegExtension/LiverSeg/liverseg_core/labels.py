@@ -14,7 +14,7 @@ class Label:
 
     key: str
     name: str
-    colour: tuple[int, int, int]  # sRGB, 0-255; chosen to differ for colour-blind readers (Okabe-Ito family)
+    colour: tuple[int, int, int]  # sRGB, 0-255; they differ for colour-blind readers, and from grey (test_report)
     snomed: tuple[str, str]  # code value, code meaning
     laterality: str = ""  # "Right" | "Left" for paired organs
 
@@ -22,8 +22,8 @@ class Label:
 LABELS: dict[int, Label] = {
     1: Label("liver", "Liver", (230, 159, 0), ("10200004", "Liver")),
     2: Label("lesion", "Liver lesion", (213, 94, 0), ("52988006", "Lesion")),
-    3: Label("spleen", "Spleen", (204, 121, 167), ("78961009", "Spleen")),
-    4: Label("kidney_right", "Right kidney", (0, 158, 115), ("64033007", "Kidney"), "Right"),
+    3: Label("spleen", "Spleen", (180, 60, 255), ("78961009", "Spleen")),
+    4: Label("kidney_right", "Right kidney", (0, 255, 150), ("64033007", "Kidney"), "Right"),
     5: Label("kidney_left", "Left kidney", (86, 180, 233), ("64033007", "Kidney"), "Left"),
     6: Label("gallbladder", "Gallbladder", (0, 114, 78), ("28231008", "Gallbladder")),
     7: Label("stomach", "Stomach", (240, 228, 66), ("69695003", "Stomach")),

@@ -15,6 +15,7 @@ from ..phases import phase_named
 from ..records import SYNTHETIC, SYNTHETIC_NOTE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
+from .recognition import recognise
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 
@@ -37,35 +38,34 @@ def _read_scan(path: Path, phase: str, volume: int | None, series: str | None) -
     if not path.exists():
         raise InputError(f"{path} does not exist; expected a scan (NIfTI, NRRD, MetaImage) or a folder of DICOM files")
     if path.is_dir() or dicom.is_dicom(path):
-        found = dicom.read_volume(path, series, volume)
-        voxels, grid, modality, notices = found.voxels, found.grid, found.modality, found.notices
-        told = f"the DICOM tag Modality says {modality}; the contrast phase is not known"
-    else:
-        if series is not None:
-            raise InputError(f"--series chooses among DICOM series, but {path} is one file; leave it out")
-        image = files.read_image(path, volume)
-        voxels, grid, modality, told = files.voxels_of(image, path, volume), grid_of(image), None, ""
-        notices = (SYNTHETIC,) if files.note_of(image) == SYNTHETIC_NOTE else ()
-    return take_scan(voxels, grid, phase=phase, source=str(path), modality=modality, told=told, notices=notices)
+        return _dicom_scan(path, phase, volume, series)
+    if series is not None:
+        raise InputError(f"--series chooses among DICOM series, but {path} is one file; leave it out")
+    image = files.read_image(path, volume)
+    notices = (SYNTHETIC,) if files.note_of(image) == SYNTHETIC_NOTE else ()
+    return take_scan(
+        files.voxels_of(image, path, volume), grid_of(image), phase=phase, source=str(path), notices=notices
+    )
+
+
+def _dicom_scan(path: Path, phase: str, volume: int | None, series: str | None) -> Scan:
+    found = dicom.read_volume(path, series, volume)
+    how = ""
+    if phase == "auto":
+        recognition = recognise(found.tags)
+        phase, how = recognition.phase, recognition.how
+    return take_scan(found.voxels, found.grid, phase=phase, how=how, source=str(path), notices=found.notices)
 
 
 def take_scan(
-    voxels: np.ndarray,
-    grid: Grid,
-    *,
-    phase: str = "auto",
-    source: str,
-    modality: str | None = None,
-    told: str = "",
-    notices: tuple[Notice, ...] = (),
+    voxels: np.ndarray, grid: Grid, *, phase: str = "auto", how: str = "", source: str, notices: tuple[Notice, ...] = ()
 ) -> Scan:
-    """A Scan from voxels already in memory: finite, not constant, with a phase that was given, told or guessed."""
+    """A Scan from voxels already in memory: finite, not constant. `how` says who knew the phase (default: the user);
+    for "auto" CT or MR is guessed from the intensities, and that is said."""
     voxels, found = _finite(voxels, source)
     notices = (*notices, *found, *geometry_notices(grid))
     if phase != "auto":
-        return Scan(voxels, grid, phase, source, "chosen by the user", notices)
-    if modality is not None:
-        return Scan(voxels, grid, f"{modality.lower()}_unknown", source, told, notices)
+        return Scan(voxels, grid, phase, source, how or "chosen by the user", notices)
     guess = guess_modality(voxels)
     notices = (*notices, Notice("phase_guessed", f"{guess.sentence}; if that is wrong, choose with --phase."))
     return Scan(voxels, grid, f"{guess.modality.lower()}_unknown", source, guess.sentence, notices)

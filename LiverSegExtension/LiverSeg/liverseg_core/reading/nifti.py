@@ -37,6 +37,16 @@ def check(path: Path) -> None:
     header = _header(path)
     if header is None:
         return  # NIfTI-2: rare, and SimpleITK refuses what it cannot read
+    _demand_possible(path, header)
+    wanted = header.offset + math.prod(header.axes) * header.bits // 8
+    if _zipped(path):  # unpacking to count would take as long as its header promises
+        demand_memory(math.prod(header.axes[:3]) * header.bits // 8, f"{path}, {list(header.axes)} voxels,")
+    held = _unpacked_length(path, wanted) if _zipped(path) else path.stat().st_size
+    if held < wanted:  # SimpleITK fills the rest with zeros: a scan cut off would look like one that ends early
+        raise InputError(f"{path} is cut off: its header promises {wanted} bytes, it holds {held}; copy it again")
+
+
+def _demand_possible(path: Path, header: Header) -> None:
     if not header.axes or min(header.axes) < 1:
         raise InputError(f"{path} has the size {list(header.axes)} in its header; expected three positive counts")
     if header.datatype not in _KNOWN:
@@ -51,12 +61,6 @@ def check(path: Path) -> None:
             raise InputError(
                 f"{path} has a singular direction matrix (its sform maps the volume onto a plane); repair the header"
             )
-    wanted = header.offset + math.prod(header.axes) * header.bits // 8
-    if _zipped(path):  # unpacking to count would take as long as its header promises
-        demand_memory(math.prod(header.axes[:3]) * header.bits // 8, f"{path}, {list(header.axes)} voxels,")
-    held = _unpacked_length(path, wanted) if _zipped(path) else path.stat().st_size
-    if held < wanted:  # SimpleITK fills the rest with zeros: a scan cut off would look like one that ends early
-        raise InputError(f"{path} is cut off: its header promises {wanted} bytes, it holds {held}; copy it again")
 
 
 def not_finite(path: Path, shape: tuple[int, ...], volume: int) -> np.ndarray | None:
