@@ -1,0 +1,126 @@
+"""Two masks of one structure on one grid -> a Pair: cut to the block that holds both, counted once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import LiverSegError
+from ..geometry import Grid, Triple, bounding_block
+from ..labels import LESION, LIVER
+from ..records import LabelMask
+from .surfaces import SurfaceDistances, surface_distances
+
+Block = tuple[slice, slice, slice]
+
+# the three ways in which a comparison has less than two masks, and the sentence that a reader gets
+TRUE_NEGATIVE, FALSE_POSITIVE_CASE, MISSED_CASE = "true_negative", "false_positive_case", "missed_case"
+REASONS = {
+    TRUE_NEGATIVE: "both masks are empty (true negative)",
+    FALSE_POSITIVE_CASE: "the reference is empty, the prediction is not (false positive case)",
+    MISSED_CASE: "the prediction is empty, the reference is not (missed case)",
+}
+
+
+class Counts(NamedTuple):
+    """Voxels that both hold (tp), that only the prediction holds (fp), that only the reference holds (fn), the rest."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A prediction and a reference of one structure. Each expensive step is taken once, when it is first asked for."""
+
+    prediction: np.ndarray  # bool [k, j, i], the block that holds both masks
+    reference: np.ndarray  # bool [k, j, i]
+    spacing_mm: Triple  # (i, j, k)
+    image_voxels: int  # of the whole grid, not of the block
+
+    @property
+    def state(self) -> str:
+        """TRUE_NEGATIVE, FALSE_POSITIVE_CASE or MISSED_CASE where a mask is empty; otherwise nothing."""
+        predicted, expected = self.counts.tp + self.counts.fp, self.counts.tp + self.counts.fn
+        if predicted and expected:
+            return ""
+        return FALSE_POSITIVE_CASE if predicted else MISSED_CASE if expected else TRUE_NEGATIVE
+
+    @property
+    def voxel_ml(self) -> float:
+        return math.prod(self.spacing_mm) / 1000.0
+
+    @cached_property
+    def counts(self) -> Counts:
+        tp = int(np.count_nonzero(self.prediction & self.reference))
+        fp = int(np.count_nonzero(self.prediction)) - tp
+        fn = int(np.count_nonzero(self.reference)) - tp
+        return Counts(tp, fp, fn, self.image_voxels - tp - fp - fn)
+
+    @cached_property
+    def distances(self) -> SurfaceDistances:
+        return surface_distances(self.prediction, self.reference, self.spacing_mm)
+
+    @cached_property
+    def centroid_mm(self) -> float:
+        """Between the centres of gravity of two masks that are not empty."""
+        offset = _centroid(self.prediction) - _centroid(self.reference)
+        return float(np.linalg.norm(offset * self.spacing_mm[::-1]))
+
+
+def pair_of(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Triple, *, image_voxels: int | None = None
+) -> Pair:
+    """Boolean masks [k, j, i] of one shape, voxels of spacing_mm (i, j, k), cut to the block that holds both.
+
+    `image_voxels` is what the masks were cut from, where they are no longer whole.
+    """
+    if prediction.shape != reference.shape:
+        raise LiverSegError(f"masks of {prediction.shape} and {reference.shape} voxels; expected one grid for both")
+    where = block_of(prediction, reference)
+    one, other = (mask[where].astype(bool, copy=False) for mask in (prediction, reference))
+    return Pair(one, other, spacing_mm, image_voxels or reference.size)
+
+
+def cut_to_foreground(one: LabelMask, other: LabelMask) -> tuple[LabelMask, LabelMask]:
+    """Two masks of one grid, both cut to the block that holds every code of either."""
+    where = block_of(one.voxels, other.voxels)
+    first, last = np.array([s.start for s in where])[::-1], np.array([s.stop for s in where])[::-1]
+    block = other.grid.cropped(first, last - first)
+    return LabelMask(one.voxels[where], block), LabelMask(other.voxels[where], block)
+
+
+def dsc(one: np.ndarray, other: np.ndarray) -> float:
+    """Dice similarity coefficient of two boolean masks, 2|A and B| / (|A| + |B|); NaN when both are empty."""
+    total = np.count_nonzero(one) + np.count_nonzero(other)
+    return 2.0 * np.count_nonzero(one & other) / total if total else math.nan
+
+
+def structure(mask: LabelMask, code: int) -> np.ndarray:
+    """The voxels that count for a code: the liver is parenchyma and lesions together."""
+    whole: np.ndarray = mask.voxels == code
+    return whole | (mask.voxels == LESION) if code == LIVER else whole
+
+
+def block_of(*masks: np.ndarray) -> Block:
+    """The smallest block [k, j, i] that holds what any mask holds; no voxel where all are empty."""
+    lattice = Grid(masks[0].shape[::-1])
+    found = [block.slices_in(lattice) for mask in masks if (block := bounding_block(mask, lattice)) is not None]
+    spans = [
+        slice(min((f[axis].start for f in found), default=0), max((f[axis].stop for f in found), default=0))
+        for axis in range(3)
+    ]
+    return spans[0], spans[1], spans[2]
+
+
+def _centroid(mask: np.ndarray) -> np.ndarray:
+    """Mean index (k, j, i) of the true voxels."""
+    plane = np.add.reduce(mask, axis=0, dtype=np.int32)
+    weights = [np.add.reduce(mask, axis=(1, 2), dtype=np.int32), plane.sum(axis=1), plane.sum(axis=0)]
+    return np.array([np.average(np.arange(len(w)), weights=w) for w in weights])
