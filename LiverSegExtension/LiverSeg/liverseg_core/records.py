@@ -80,13 +80,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number about one segment. Undefined is NaN, and then `reason` says why."""
+    """One number about one segment. Undefined is NaN, and then `reason` says why; otherwise it may hold a remark."""
 
     structure: str
     quantity: str
     value: float
     unit: str
     reason: str = ""
+    definition: str = ""  # formula, source, and when it is undefined: for a tooltip
 
 
 @dataclass(frozen=True)

@@ -51,14 +51,33 @@ def cut_segments(mask: LabelMask, codes: Sequence[int]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+def cut_parts(mask: LabelMask) -> tuple[Segment, ...]:
+    """The liver and its parts, from a mask whose codes number the parts (Couinaud's segments, say) and nothing else."""
+    codes = [code for code in range(1, 256) if (mask.voxels == code).any()]
+    liver = Segment("liver", LABELS[LIVER].name, mask.voxels > 0, mask.grid)
+    return (liver, *(Segment(f"part_{code}", f"Part {code}", mask.voxels == code, mask.grid) for code in codes))
+
+
 def _each_lesion(mask: LabelMask) -> list[Segment]:
-    """Lesions that touch each other, by a corner too, are one; the largest is lesion_1."""
-    parts, count = ndimage.label(mask.voxels == LESION, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    order = np.argsort(-sizes, kind="stable")
-    return [
-        Segment(f"lesion_{n}", f"Lesion {n}", parts == part + 1, mask.grid) for n, part in enumerate(order, start=1)
-    ]
+    """Lesions that touch each other, by a corner too, are one; the largest is lesion_1. Each is cut to its block."""
+    here = mask.voxels == LESION
+    block = bounding_block(here, mask.grid)
+    if block is None:
+        return []
+    here = here[block.slices_in(mask.grid)]
+    finder = sitk.ConnectedComponentImageFilter()
+    finder.FullyConnectedOn()
+    image = finder.Execute(sitk.GetImageFromArray(here.view(np.uint8)))
+    parts = sitk.GetArrayViewFromImage(image).astype(np.int32)
+    order = np.argsort(-np.bincount(parts[here])[1:], kind="stable")
+    spots = ndimage.find_objects(parts)
+    segments = []
+    for n, part in enumerate(order, start=1):
+        k, j, i = spot = spots[part]
+        size = (i.stop - i.start, j.stop - j.start, k.stop - k.start)
+        grid = block.cropped((i.start, j.start, k.start), size)
+        segments.append(Segment(f"lesion_{n}", f"Lesion {n}", parts[spot] == part + 1, grid))
+    return segments
 
 
 def _largest(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
