@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from liverseg_core.agreement import dsc, on_grid_of, structure
+from liverseg_core.agreement import dsc, on_grid_of, pair_of, structure
 from liverseg_core.errors import InputError
 from liverseg_core.labels import LABELS
 from liverseg_core.model_card import Measured, ModelCard
@@ -19,7 +19,6 @@ from liverseg_core.phases import CT_RANGE_HU, PHASES
 from liverseg_core.pipeline import segment_scan
 from liverseg_core.reading import read_mask, read_scan, take_scan
 from liverseg_core.records import LabelMask, Scan
-from monai.metrics import compute_hausdorff_distance
 
 from .cases import Case
 from .contrast import HELD_OUT
@@ -127,25 +126,11 @@ def summary_line(row: Mapping[str, str | float | int]) -> str:
 
 def _score(case: str, phase: str, code: int, ours: LabelMask, reference: LabelMask, seconds: float) -> Score:
     one, other = structure(ours, code), structure(reference, code)
+    pair = pair_of(one, other, reference.grid.spacing_mm)
+    hd95_mm = pair.distances.percentile_mm(95.0) if one.any() and other.any() else math.nan
     ml = reference.grid.voxel_ml
-    return Score(
-        case, phase, LABELS[code].key, dsc(one, other), _hd95_mm(one, other, reference.grid.spacing_mm),
-        float(one.sum()) * ml, float(other.sum()) * ml, seconds,
-    )  # fmt: skip
-
-
-def _hd95_mm(one: np.ndarray, other: np.ndarray, spacing_mm: tuple[float, float, float]) -> float:
-    """MONAI's: the larger of the two directed 95th percentiles, mm; NaN when one of the masks is empty."""
-    if not one.any() or not other.any():
-        return math.nan
-    either = one | other
-    spans = [np.flatnonzero(either.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    block = tuple(slice(max(0, s[0] - 1), s[-1] + 2) for s in spans)
-    tensors = [torch.from_numpy(np.ascontiguousarray(mask[block]))[None, None] for mask in (one, other)]
-    distance = compute_hausdorff_distance(
-        *tensors, include_background=True, percentile=95, spacing=list(spacing_mm[::-1])
-    )
-    return float(distance[0, 0])
+    volumes_ml = float(one.sum()) * ml, float(other.sum()) * ml
+    return Score(case, phase, LABELS[code].key, dsc(one, other), hd95_mm, *volumes_ml, seconds)
 
 
 def _mean(values: Sequence[float]) -> float:

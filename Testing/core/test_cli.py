@@ -393,4 +393,38 @@ def test_measure_refuses_a_mask_of_another_scan(tmp_path, capsys, scan) -> None:
     refused(capsys, code, 2, "does not lie on the grid")
     assert main(["measure", str(tmp_path / "mask.nii.gz"), "--out", str(tmp_path / "out")]) == 0
     rows = (tmp_path / "out" / "measurements.csv").read_text().splitlines()
-    assert rows == ["structure,quantity,value,unit,reason", "liver,volume,8.000,ml,"]
+    assert rows[:2] == ["structure,quantity,value,unit,reason", "liver,volume,8.000,ml,"]
+    assert all(",," in row for row in rows[2:])  # nothing else can be computed from a mask alone
+
+
+def _measured(folder: Path) -> dict[tuple[str, str], str]:
+    rows = [row.split(",") for row in (folder / "measurements.csv").read_text().splitlines()[1:]]
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def test_measure_cuts_the_liver_and_knows_the_patient(tmp_path, capsys) -> None:
+    """A cube of 40 mm, cut at a quarter: 16 of 64 ml stay. Mosteller: sqrt(180 cm x 80 kg / 3600) = 2.00 m2."""
+    grid = Grid((40, 40, 40), (1.0, 1.0, 1.0))
+    padded = np.pad(np.ones((40, 40, 40), np.uint8), 4)
+    big = Grid((48, 48, 48), grid.spacing_mm, (-4.0, -4.0, -4.0))
+    mask, patient = str(tmp_path / "mask.nii.gz"), tmp_path / "patient.json"
+    sitk.WriteImage(as_image(padded, big), mask)
+    patient.write_text(json.dumps({"height_cm": 180, "weight_kg": 80}))
+    cut = ["--plane", "9.5,0,0,-1,0,0", "--patient", str(patient)]
+    assert main(["measure", mask, "--out", str(tmp_path / "out"), *cut]) == 0
+    found = _measured(tmp_path / "out")
+    assert float(found["remnant", "volume"]) == pytest.approx(16.0)
+    assert float(found["remnant", "flr"]) == pytest.approx(25.0)
+    assert float(found["patient", "body_surface_area"]) == pytest.approx(2.0)
+    halves = padded.copy()
+    halves[:, :, 24:] *= 2
+    sitk.WriteImage(as_image(halves, big), mask)
+    assert main(["measure", mask, "--out", str(tmp_path / "parts"), "--remnant", "2"]) == 0
+    assert float(_measured(tmp_path / "parts")["remnant", "flr"]) == pytest.approx(50.0)
+    capsys.readouterr()
+    patient.write_text(json.dumps({"height_cm": 1.8, "weight_kg": 80}))
+    refused(capsys, main(["measure", mask, "--out", str(tmp_path / "no"), *cut]), 2, "180")
+    patient.write_text("{")
+    refused(capsys, main(["measure", mask, "--out", str(tmp_path / "no"), *cut]), 2, "not JSON")
+    refused(capsys, main(["measure", mask, "--out", str(tmp_path / "no"), "--plane", "1,2,x"]), 2, "--plane")
+    refused(capsys, main(["measure", mask, "--out", str(tmp_path / "no"), "--remnant", "7"]), 2, "parts 7")

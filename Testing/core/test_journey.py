@@ -47,8 +47,9 @@ def test_mask_lies_on_the_scan_grid_and_covers_the_liver(name: str, walk: str) -
 
 @pytest.mark.parametrize("name", [name for name in GRIDS if name != "single slice"])
 def test_volume_agrees_with_the_formula(name: str) -> None:
-    (volume,) = segment_scan(bright_liver(GRIDS[name]), known_model(), device="cpu").report.measurements
-    assert (volume.structure, volume.quantity, volume.unit) == ("liver", "volume", "ml")
+    report = segment_scan(bright_liver(GRIDS[name]), known_model(), device="cpu").report
+    (volume,) = [m for m in report.measurements if m.quantity == "volume"]
+    assert (volume.structure, volume.unit) == ("liver", "ml")
     assert volume.value == pytest.approx(ellipsoid_ml(), rel=0.03)
 
 
@@ -283,7 +284,11 @@ def test_measuring_a_written_mask_gives_the_same_volumes(tmp_path) -> None:
         again = tmp_path / f"again-{mask}"
         assert main(["measure", str(out / mask), "--out", str(again), "--scan", str(path)]) == 0
         assert {f.name for f in again.iterdir()} == {"measurements.csv", "report.json", "report.html"}
-        assert (again / "measurements.csv").read_text() == (out / "measurements.csv").read_text()
+        volumes = [
+            [row for row in (folder / "measurements.csv").read_text().splitlines() if ",volume," in row]
+            for folder in (again, out)
+        ]
+        assert volumes[0] == volumes[1] != []
 
 
 def test_a_later_stage_does_not_invent_what_an_earlier_one_looked_for_in_vain() -> None:

@@ -1,20 +1,30 @@
-"""PreparedScan -> Logits: one window over the region where it fits, overlapping tiles where it does not."""
+"""PreparedScan -> Logits: the fast form of the network over the windows that fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from itertools import product
+from functools import partial
+from math import prod
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from .errors import InputError, MemoryShortageError
+from .fastform import fast_form, half_type, laid_out
+from .geometry import IntTriple
+from .memory import demand_memory, spelled
 from .model_card import Stage
 from .records import Logits, PreparedScan
+from .windows import blend, bytes_a_voxel, free_on, tiles, windows
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
-_OVERLAP = 0.25
+Look = Callable[[torch.Tensor], torch.Tensor]
+T = TypeVar("T")
+_ADVICE = "use --quality fast, a device or machine with more, or close other programs"
+_ANSWER_BYTES = 12.0  # a voxel and channel: the sum in float32, one tile's share of it, and one copy on the way
+_SHORTAGES = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 _AXES = {"k": 2, "j": 3, "i": 4}  # of [n, channel, k, j, i]
 
 
@@ -29,31 +39,25 @@ def infer(
     mirrored: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> Logits:
-    """Logits of one stage, float32 on the CPU.
+    """Logits of one stage, float32 on the CPU; `network` itself stays as it is.
 
-    `half` computes in bfloat16 where the device is fast at it. `mirrored` averages over the axes that training
-    flipped. MemoryShortageError when a window does not fit on the device.
+    `half` computes in 16 bits where the device is fast at it. `mirrored` averages over the axes that training
+    flipped. The largest window that fits is taken, and the next smaller one when the device says that it did not;
+    MemoryShortageError when not even the smallest fits.
     """
-    half = half and fast_in_half(device)
-    network = network.to(device)
-    tiles = list(_tiles(prepared.tensor.shape[2:], stage))
-    ways = _ways(stage, mirrored=mirrored)
-    total, weight = None, None
-    for n, tile in enumerate(tiles):
-        x = prepared.tensor[(..., *tile)]
-        answer = _averaged(network, x, ways, device, half=half, dims=stage.dims)
-        if len(tiles) == 1:
-            total = answer
-        else:
-            blend = _blend(answer.shape[2:])
-            if total is None or weight is None:
-                total = torch.zeros((1, answer.shape[1], *prepared.tensor.shape[2:]))
-                weight = torch.zeros(prepared.tensor.shape[2:])
-            total[(..., *tile)] += answer * blend
-            weight[tile] += blend
-        progress(n + 1, len(tiles))
-    assert total is not None
-    return Logits((total if weight is None else total / weight)[0], prepared.grid, stage.labels)
+    look = _look(network, stage, device, half=half)
+    work = partial(_over, prepared.tensor, stage, look, _ways(stage, mirrored=mirrored), device)
+    shape = prepared.tensor.shape[2:]
+    demand_memory(_ANSWER_BYTES * (1 + len(stage.labels)) * prod(shape), "the answer of the network", _ADVICE)
+    each = _tried(lambda: bytes_a_voxel(look, stage, device), device)
+    window = (0, 0, 0)
+    for window in windows(shape, stage):
+        if each is None or each * prod(window) > free_on(device):
+            continue
+        answer = _tried(partial(work, window, progress), device)
+        if answer is not None:
+            return Logits(answer, prepared.grid, stage.labels)
+    raise MemoryShortageError(_too_large(window, each, device))
 
 
 def device_named(name: str) -> torch.device:
@@ -70,6 +74,11 @@ def device_named(name: str) -> torch.device:
     return torch.device(name)
 
 
+def fast_in_half(device: torch.device) -> bool:
+    """Whether 16 bits pay on this device."""
+    return half_type(device) is not None
+
+
 def _mps_works() -> bool:
     """Older builds of torch have no 3-D transposed convolution on Apple's GPUs."""
     try:
@@ -79,30 +88,56 @@ def _mps_works() -> bool:
     return True
 
 
-def fast_in_half(device: torch.device) -> bool:
-    """Whether bfloat16 pays: on CUDA, and on CPUs with AVX512-BF16 or AMX; emulated bfloat16 is slower than float32."""
-    if device.type == "cpu":
-        checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-        return any(check() for check in checks if check is not None)
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+def _look(network: nn.Module, stage: Stage, device: torch.device, *, half: bool) -> Look:
+    """Block on the device -> finest logits there, in the network's fast form; a 2-D network gets slices as a batch."""
+    short = half_type(device) if half else None
+    form = _tried(lambda: fast_form(network, device, short), device)
+    if form is None:
+        raise MemoryShortageError(f"the weights of the network do not fit into the memory of {device}; {_ADVICE}")
+
+    def look(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, short) if short is not None else nullcontext():
+            if stage.dims == 3:
+                return form(x)[0]
+            folded = x[0].transpose(0, 1)[:, :, None]  # [k, channel, 1, j, i]
+            return form(folded)[0][:, :, 0].transpose(0, 1)[None]
+
+    return look
 
 
-def _tiles(shape: Sequence[int], stage: Stage) -> Iterator[tuple[slice, slice, slice]]:
-    """Blocks [k, j, i] that cover the region; 2-D stages see a batch of slices at a time."""
-    window = (min(shape[0], 16), *stage.window[1:]) if stage.dims == 2 else stage.window
-    spans = [list(_spans(n, w, overlap=stage.dims == 3 or axis > 0)) for axis, (n, w) in enumerate(zip(shape, window))]
-    yield from product(*spans)
+def _over(
+    x: torch.Tensor,
+    stage: Stage,
+    look: Look,
+    ways: Sequence[list[int]],
+    device: torch.device,
+    window: IntTriple,
+    progress: Progress,
+) -> torch.Tensor:
+    """Logits [1 + labels, k, j, i] of the region, float32 on the CPU, blended where tiles overlap."""
+    laid = tiles(x.shape[2:], window, stage.dims)
+    if len(laid) == 1:
+        answer = _averaged(x, look, ways, device)
+        progress(1, 1)
+        return answer
+    total, weight = torch.zeros((1 + len(stage.labels), *x.shape[2:])), torch.zeros(x.shape[2:])
+    for n, tile in enumerate(laid):
+        answer = _averaged(x[(..., *tile)], look, ways, device)
+        share = blend(answer.shape[1:])
+        total[(..., *tile)] += answer.mul_(share)
+        weight[tile] += share
+        progress(n + 1, len(laid))
+    return total.div_(weight)
 
 
-def _spans(length: int, window: int, *, overlap: bool) -> Iterator[slice]:
-    if length <= window:
-        yield slice(0, length)
-        return
-    step = max(1, int(window * (1 - _OVERLAP))) if overlap else window
-    count = -(-(length - window) // step) + 1
-    for n in range(count):  # evenly spread, the last one ends where the region ends
-        first = round(n * (length - window) / (count - 1))
-        yield slice(first, first + window)
+def _averaged(x: torch.Tensor, look: Look, ways: Sequence[list[int]], device: torch.device) -> torch.Tensor:
+    """Mean of the logits over the ways to flip the block."""
+    total = None
+    for way in ways:
+        answer = look(laid_out(x.flip(way), device)).cpu().float().flip(way)[0].contiguous()
+        total = answer if total is None else total.add_(answer)
+    assert total is not None
+    return total.div_(len(ways))
 
 
 def _ways(stage: Stage, *, mirrored: bool) -> list[list[int]]:
@@ -113,33 +148,19 @@ def _ways(stage: Stage, *, mirrored: bool) -> list[list[int]]:
     return ways
 
 
-def _averaged(
-    network: nn.Module, x: torch.Tensor, ways: Sequence[Sequence[int]], device: torch.device, *, half: bool, dims: int
-) -> torch.Tensor:
+def _tried(work: Callable[[], T], device: torch.device) -> T | None:
+    """What `work` answers, or None when memory ran out on the way."""
     try:
-        with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
-            answers = [_seen(network, x.flip(list(way)).to(device), dims).float().cpu().flip(list(way)) for way in ways]
-    except (RuntimeError, MemoryError) as problem:
-        if "memory" not in str(problem).lower() and not isinstance(problem, MemoryError):
+        return work()
+    except (RuntimeError, MemoryError) as problem:  # torch.OutOfMemoryError is a RuntimeError
+        if not isinstance(problem, MemoryError) and not any(words in str(problem).lower() for words in _SHORTAGES):
             raise
-        size = " x ".join(str(n) for n in x.shape[2:])
-        raise MemoryShortageError(
-            f"a window of {size} voxels does not fit into the memory of {device}; use --quality fast or another device"
-        ) from None
-    return torch.stack(answers).mean(dim=0) if len(answers) > 1 else answers[0]
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
 
 
-def _seen(network: nn.Module, x: torch.Tensor, dims: int) -> torch.Tensor:
-    """The finest logits; a 2-D network gets slices as a batch."""
-    if dims == 3:
-        return network(x)[0]
-    folded = x[0].transpose(0, 1)[:, :, None]  # [k, channel, 1, j, i]
-    return network(folded)[0][:, :, 0].transpose(0, 1)[None]
-
-
-def _blend(shape: Sequence[int]) -> torch.Tensor:
-    """Weights that fall off toward the faces of a tile, where a network sees least around it."""
-    ramps = [
-        torch.minimum(torch.arange(1, n + 1), torch.arange(n, 0, -1)).float().clamp(max=max(1, n // 4)) for n in shape
-    ]
-    return ramps[0][:, None, None] * ramps[1][None, :, None] * ramps[2][None, None, :]
+def _too_large(window: IntTriple, each: float | None, device: torch.device) -> str:
+    size = " x ".join(map(str, window))
+    need = "" if each is None else f" (about {spelled(each * prod(window))})"
+    return f"even a window of {size} voxels{need} does not fit: {device} has {spelled(free_on(device))} free; {_ADVICE}"

@@ -5,26 +5,38 @@ What needs torch is imported where the journey needs it, so that `measure` and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import QUALITIES, __version__
-from .agreement import dsc, on_grid_of, structure
+from .agreement import Comparison, Options, compare, rows_of
+from .ahead import ModelAhead
 from .errors import InputError, ModelError
-from .geometry import Grid, bounding_block
-from .labels import LABELS, LESION, LIVER
+from .geometry import Grid
+from .labels import LESION, LIVER
 from .library import find_model
-from .measurements import measure, notices_about
+from .measurements import Patient, Plane, Study, measure, notices_about, patient_from
 from .model_card import ModelCard
 from .output import check_output, written_whole
 from .phases import PHASES
-from .reading import geometry_notices, read_mask, read_scan
+from .reading import geometry_notices, read_mask, read_patient, read_scan
 from .records import LabelMask, Notice, Report, Scan, ScanFacts, Segment
-from .reporting import montage, save_csv, save_json, save_masks, save_page, save_png, three_views
-from .segments import clean, cut_segments
+from .reporting import (
+    montage,
+    save_csv,
+    save_json,
+    save_masks,
+    save_page,
+    save_png,
+    save_record,
+    save_rows,
+    three_views,
+)  # fmt: skip
+from .segments import cut_parts, cut_segments
+from .stages import device_named, drawn
 from .walk import Listener, Silence, Walk, peak_memory_mb
 
 if TYPE_CHECKING:
@@ -51,6 +63,7 @@ class Request:
     device: str = "auto"
     quality: str = "standard"
     reference: Path | None = None
+    patient: Path | None = None
     series: str | None = None
     volume: int | None = None
     allow_unfit: bool = False
@@ -60,18 +73,19 @@ class Request:
 def segment_file(request: Request, listener: Listener | None = None) -> Result:
     """From a file to a folder of results. Raises a LiverSegError, and then `out` is as it was."""
     walk = Walk(listener or Silence())
-    check_output(request.out, overwrite=request.overwrite, inputs=(request.scan, request.reference))
+    check_output(request.out, overwrite=request.overwrite, inputs=(request.scan, request.reference, request.patient))
     with walk.room("reading"):
-        find_model(request.model)  # refuse an unknown model or device before the scan is read
-        _device_named(request.device)
+        ahead = _begun(request)
         reference = None if request.reference is None else read_mask(request.reference)
+        patient = _patient(request.patient)
         scan = read_scan(request.scan, request.phase, volume=request.volume, series=request.series)
-        model = _fit_model(find_model(request.model, scan.phase), scan.phase, allow_unfit=request.allow_unfit)
+        model = _fit_model(ahead, find_model(request.model, scan.phase), scan.phase, allow_unfit=request.allow_unfit)
     result = segment_scan(
-        scan, model, quality=request.quality, device=request.device, allow_unfit=request.allow_unfit, walk=walk
-    )
+        scan, model, quality=request.quality, device=request.device, allow_unfit=request.allow_unfit, patient=patient,
+        walk=walk,
+    )  # fmt: skip
     if reference is not None:
-        result = replace(result, report=replace(result.report, agreement=_agreement(result, reference, model.card)))
+        result = replace(result, report=_compared(result, reference, model.card))
     with written_whole(request.out) as folder:
         with walk.room("reporting"):
             _write_masks(result, model.card, folder)
@@ -87,6 +101,7 @@ def segment_scan(
     quality: str = "standard",
     device: str = "auto",
     allow_unfit: bool = False,
+    patient: Patient | None = None,
     walk: Walk | None = None,
 ) -> Result:
     """The walk itself, on records in memory: stage after stage, then back to the scan's own grid."""
@@ -96,12 +111,12 @@ def segment_scan(
     notices = list(scan.notices)
     if scan.phase not in model.card.fit_phases:
         notices.append(_unfit(model.card, scan.phase, allow_unfit=allow_unfit))
-    where = _device_named(device)
-    mask = _drawn(scan, model, quality, where, walk)
+    mask, where, fallen = drawn(scan, model, quality, device, walk)
+    notices += fallen
     with walk.room("measurements"):
         codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
         segments = cut_segments(mask, codes)
-        measurements = measure(segments)
+        measurements = measure(segments, Study(scan, patient))
         notices += notices_about(segments)
     for notice in notices:
         walk.listener.warning(notice)
@@ -120,17 +135,28 @@ def segment_scan(
     return Result(mask, segments, report)
 
 
-def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, overwrite: bool = False) -> Report:
-    """From a mask to a folder of measurements; with the scan, the page shows it."""
+def measure_file(
+    mask_path: Path,
+    out: Path,
+    *,
+    scan_path: Path | None = None,
+    patient_path: Path | None = None,
+    remnant: Plane | tuple[int, ...] | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """From a mask to a folder of measurements; with the scan, the page shows it. A remnant by codes takes the mask's
+    codes for numbers of parts of the liver."""
     walk = Walk()
-    check_output(out, overwrite=overwrite, inputs=(mask_path, scan_path))
+    check_output(out, overwrite=overwrite, inputs=(mask_path, scan_path, patient_path))
     with walk.room("reading"):
         mask = read_mask(mask_path)
+        patient = _patient(patient_path)
         scan = _scan_for(mask, mask_path, scan_path)
     with walk.room("measurements"):
         codes = sorted({1, *(int(code) for code in np.unique(mask.voxels) if code)})
-        segments = cut_segments(mask, codes)
-        measurements, notices = measure(segments), (*scan.notices, *notices_about(segments))
+        segments = cut_parts(mask) if isinstance(remnant, tuple) else cut_segments(mask, codes)
+        measurements = measure(segments, Study(scan if scan_path is not None else None, patient, remnant))
+        notices = (*scan.notices, *notices_about(segments))
     phase = {"used": scan.phase, "how": scan.phase_how} if scan_path is not None else {"used": "", "how": ""}
     report = Report(
         __version__, {"name": "", "sha256": "", "licence": ""}, phase, "cpu", _scan_facts(str(mask_path), mask.grid),
@@ -143,54 +169,38 @@ def measure_file(mask_path: Path, out: Path, *, scan_path: Path | None = None, o
         return _write_tables(result, folder, walk)
 
 
-def _drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> LabelMask:
-    """Every stage crops to what the one before it found; nothing found is an empty mask, not an error."""
-    import torch
-
-    from .inference import infer
-    from .preparation import prepare
-    from .restoration import decided, restore
-
-    stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
-    found: Grid | None = None
-    lost: set[int] = set()  # what a stage looked for and did not find: a later one, sure that it is there, invents it
-    mask = LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
-    for n, (stage, network) in enumerate(stages):
-        with walk.room("preparation"):
-            prepared = prepare([scan], stage, found)
-        with walk.room("inference"):
-            logits = infer(
-                prepared, stage, network, device=torch.device(device), mirrored=quality == "best",
-                progress=lambda done, total: walk.listener.progress("inference", done, total),
-            )  # fmt: skip
-        with walk.room("restoration"):
-            seen = clean(decided(logits, stage.sure), stage.post)
-            lost |= set(stage.labels) - set(np.unique(seen.voxels).tolist())
-            found = bounding_block(seen.voxels > 0, seen.grid)
-            if found is None:
-                break
-            if n + 1 == len(stages):
-                mask = clean(restore(logits, scan.grid), stage.post)
-                mask.voxels[np.isin(mask.voxels, sorted(lost))] = 0
-    return mask
+def compare_files(
+    prediction: Path, reference: Path, options: Options, out: Path | None = None, *, overwrite: bool = False
+) -> Comparison:
+    """Two masks, every quantity of the agreement; with `out` as agreement.csv and agreement.json."""
+    if out is not None:
+        check_output(out, overwrite=overwrite, inputs=(prediction, reference))
+    comparison = compare(read_mask(prediction), read_mask(reference), options)
+    if out is not None:
+        record = {
+            "version": __version__, "prediction": str(prediction), "reference": str(reference),
+            "tolerance_mm": options.tolerance_mm, "percentile": options.percentile, "agreement": comparison.values(),
+            "warnings": [asdict(notice) for notice in comparison.notices],
+        }  # fmt: skip
+        with written_whole(out) as folder:
+            save_rows(rows_of(comparison), folder / "agreement.csv")
+            save_record(record, folder / "agreement.json")
+    return comparison
 
 
-def _device_named(name: str) -> str:
-    """What was asked for, resolved; imports torch only where a device must be looked for."""
-    if name == "cpu":
-        return name
-    from .inference import device_named
+def _begun(request: Request) -> ModelAhead:
+    """Refuse an unknown model or device before the scan is read; then the likely model loads beside the reading."""
+    folder = find_model(request.model, "" if request.phase == "auto" else request.phase)
+    if request.device != "auto":
+        device_named(request.device)
+    return ModelAhead(folder)
 
-    return str(device_named(name))
 
-
-def _fit_model(folder: Path, phase: str, *, allow_unfit: bool) -> Model:
+def _fit_model(ahead: ModelAhead, folder: Path, phase: str, *, allow_unfit: bool) -> Model:
     card = ModelCard.load(folder)
     if phase not in card.fit_phases:
-        _unfit(card, phase, allow_unfit=allow_unfit)  # refuse before torch is imported
-    from .models import load_model
-
-    return load_model(folder)
+        _unfit(card, phase, allow_unfit=allow_unfit)
+    return ahead.take(folder)
 
 
 def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
@@ -202,12 +212,17 @@ def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
     return Notice("model_unfit", f"{text}: the result may be wrong.")
 
 
-def _agreement(result: Result, reference: LabelMask, card: ModelCard) -> dict[str, dict[str, float]]:
-    """DSC of each structure that both know, on the reference's grid."""
-    ours = on_grid_of(result.mask, reference)
+def _compared(result: Result, reference: LabelMask, card: ModelCard) -> Report:
+    """The report with the agreement of every structure that both know, on the reference's grid."""
     known = {int(code) for code in np.unique(reference.voxels)}
     codes = [code for code in card.labels if code in known or (code == LIVER and LESION in known)]
-    return {LABELS[code].key: {"dsc": dsc(structure(ours, code), structure(reference, code))} for code in codes}
+    comparison = compare(result.mask, reference, codes=codes)
+    warnings = (*result.report.warnings, *comparison.notices)
+    return replace(result.report, agreement=comparison.values(), warnings=warnings)
+
+
+def _patient(path: Path | None) -> Patient | None:
+    return None if path is None else patient_from(read_patient(path), str(path))
 
 
 def _scan_for(mask: LabelMask, mask_path: Path, scan_path: Path | None) -> Scan:

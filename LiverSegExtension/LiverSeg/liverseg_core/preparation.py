@@ -17,7 +17,7 @@ from .errors import InputError, ModelError
 from .geometry import Grid, bounding_block, resampled, shrunk
 from .model_card import Stage
 from .phases import CT_RANGE_HU, PHASES
-from .records import PreparedScan, Scan
+from .records import LabelMask, PreparedScan, Scan
 
 _SLICING_RATIO = 1.5  # 2-D stages slice along the thickest axis if it is at least this much thicker than the next
 
@@ -48,11 +48,13 @@ def stage_grid(grid: Grid, stage: Stage) -> Grid:
 
 def lay(scan: Scan, region: Grid) -> np.ndarray:
     """The scan's intensities on `region`, float32 [k, j, i]: CT clipped first, anti-aliased, linear; air outside."""
-    voxels = scan.voxels
-    outside = float(voxels.min())
+    near = _near(scan.grid, region)
+    voxels = scan.voxels[near.slices_in(scan.grid)]
     if PHASES[scan.phase].modality == "CT":
         voxels, outside = _clipped(voxels), CT_RANGE_HU[0]
-    voxels, grid = shrunk(voxels, scan.grid, region)
+    else:
+        outside = float(scan.voxels.min())
+    voxels, grid = shrunk(voxels, near, region)
     return resampled(voxels, grid, region, outside=outside)
 
 
@@ -110,6 +112,23 @@ def _region(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid
     return lattice.snapped(first, last, multiple)
 
 
+def grown(found: Grid, seen: LabelMask, scan_grid: Grid, stage: Stage) -> Grid | None:
+    """`found` grown where `seen`, what the stage drew in it, touches a face of its region and the scan goes on.
+
+    None when nothing was cut. It grows by a step of the network or by the margin, whichever is more, so that the
+    region that `prepare` makes of it reaches further whatever it was snapped to.
+    """
+    lattice = stage_grid(scan_grid, stage)
+    low, high = _touched(seen, lattice)
+    if not (low.any() or high.any()):
+        return None
+    first, last = lattice.overlap(found)
+    reach_mm = np.maximum(np.multiply(stage.snap or stage.window, lattice.spacing_mm[::-1])[::-1], stage.margin_mm)
+    reach = np.ceil(reach_mm / lattice.spacing_mm).astype(int)
+    first, last = np.maximum(first - reach * low, 0), np.minimum(last + reach * high, lattice.size)
+    return lattice.cropped(first, last - first)
+
+
 def body_block(scan: Scan) -> Grid | None:
     """The block of the largest thing that is not air: above -120 HU on CT, above a tenth of the bright voxels on MR."""
     coarse = scan.grid.respaced((4.0, 4.0, 4.0))
@@ -130,9 +149,30 @@ def _clipped(voxels: np.ndarray) -> np.ndarray:
     return np.clip(voxels, voxels.dtype.type(low), voxels.dtype.type(high))
 
 
+def _near(grid: Grid, region: Grid) -> Grid:
+    """The part of the scan that `region` reads, cut between whole blocks of what `shrunk` averages: nothing changes."""
+    toward = np.abs(grid.axes.T @ region.axes).argmax(axis=1)
+    block = np.maximum(np.floor(np.asarray(region.spacing_mm)[toward] / grid.spacing_mm + 1e-3).astype(int), 1)
+    first, last = grid.overlap(region, 2.0 * max(region.spacing_mm))
+    first = first // block * block
+    last = np.minimum(-(-last // block) * block, grid.size)
+    return grid.cropped(first, last - first)
+
+
+def _touched(seen: LabelMask, lattice: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """For the low and the high face of each axis (i, j, k): whether the mask reaches it short of the scan's end."""
+    where = seen.grid.slices_in(lattice)[::-1]
+    faces = [(2, 0), (1, 0), (0, 0)], [(2, -1), (1, -1), (0, -1)]
+    low, high = (np.array([bool(seen.voxels.take(end, axis).any()) for axis, end in side]) for side in faces)
+    begins = np.array([span.start > 0 for span in where])
+    goes_on = np.array([span.stop < size for span, size in zip(where, lattice.size)])
+    return low & begins, high & goes_on
+
+
 def _inside(region: Grid, scan_grid: Grid) -> np.ndarray:
     """True where the scan has data: half a voxel beyond its outermost centres still counts."""
-    return resampled(np.ones(scan_grid.array_shape, np.uint8), scan_grid, region, nearest=True) > 0
+    whole = scan_grid.respaced(np.multiply(scan_grid.size, scan_grid.spacing_mm).tolist())  # one voxel over all of it
+    return resampled(np.ones((1, 1, 1), np.uint8), whole, region, nearest=True) > 0
 
 
 def _channel(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:

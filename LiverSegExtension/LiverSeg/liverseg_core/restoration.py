@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from .geometry import Grid, resampled
+from .geometry import Grid, bounding_block, resampled
 from .records import LabelMask, Logits
+
+_SLAB_VOXELS = 1 << 24  # how much of a block is in float32 at once
 
 
 def restore(logits: Logits, grid: Grid) -> LabelMask:
-    """Interpolate each code's logit onto the part of `grid` that the logits cover, and keep the winner.
+    """The winning code of every voxel of `grid`: see `restored_block`; outside of it is background."""
+    return placed(restored_block(logits, grid), grid)
 
-    Logits, not labels, so that borders stay smooth; one code at a time and only inside the block, so that memory is
-    two float volumes of the block whatever the number of codes.
+
+def restored_block(logits: Logits, grid: Grid) -> LabelMask:
+    """Interpolate the codes' logits onto the part of `grid` that any of them won, and keep the winner there.
+
+    Logits, not labels, so that borders stay smooth; one code at a time, only around the voxels that it won, and a
+    slab at a time, so that memory is two float volumes of a slab whatever the number of codes.
     """
-    out = np.zeros(grid.array_shape, np.uint8)
-    first, last = grid.overlap(logits.grid)
-    block = grid.cropped(first, last - first)
-    tensor = logits.tensor.numpy()
-    best = resampled(tensor[0], logits.grid, block, outside=np.inf)  # outside: background wins
+    won = logits.tensor.argmax(dim=0).numpy()
+    reach = {code: _around(won == channel, logits.grid, grid) for channel, code in enumerate(logits.labels, start=1)}
+    block = _around(won > 0, logits.grid, grid) or grid.cropped((0, 0, 0), (1, 1, 1))
     winner = np.zeros(block.array_shape, np.uint8)
-    for channel, code in enumerate(logits.labels, start=1):
-        rival = resampled(tensor[channel], logits.grid, block, outside=-np.inf)
-        winner[rival > best] = code
-        np.maximum(best, rival, out=best)
-    out[block.slices_in(grid)] = winner
+    for slab in _slabs(block):
+        inside = slab.slices_in(block)
+        best = resampled(logits.tensor[0].numpy(), logits.grid, slab, outside=np.inf)  # outside: background wins
+        for channel, code in enumerate(logits.labels, start=1):
+            part = _common(reach[code], slab, grid)
+            if part is not None:
+                here = part.slices_in(slab)
+                rival = resampled(logits.tensor[channel].numpy(), logits.grid, part, outside=-np.inf)
+                winner[inside][here][rival > best[here]] = code
+                np.maximum(best[here], rival, out=best[here])
+    return LabelMask(winner, block)
+
+
+def placed(part: LabelMask, grid: Grid) -> LabelMask:
+    """A mask on a block of `grid`, on the whole of it."""
+    out = np.zeros(grid.array_shape, np.uint8)
+    out[part.grid.slices_in(grid)] = part.voxels
     return LabelMask(out, grid)
 
 
@@ -40,3 +59,33 @@ def decided(logits: Logits, sure: float = 0.0) -> LabelMask:
             if bool(own.any()) and float(np.percentile(probability[channel][own].numpy(), 95)) < sure:
                 winner[own] = 0
     return LabelMask(codes[winner.numpy()], logits.grid)
+
+
+def _around(won: np.ndarray, source: Grid, grid: Grid) -> Grid | None:
+    """The block of `grid` within one voxel of `source` from what was won; None for nothing."""
+    block = bounding_block(won, source)
+    if block is None:
+        return None
+    first, last = grid.overlap(block, max(source.spacing_mm))
+    return grid.cropped(first, last - first)
+
+
+def _common(block: Grid | None, slab: Grid, grid: Grid) -> Grid | None:
+    """What two blocks of `grid` share."""
+    if block is None:
+        return None
+    spans = [
+        (max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(block.slices_in(grid)[::-1], slab.slices_in(grid)[::-1])
+    ]
+    if any(last <= first for first, last in spans):
+        return None
+    return grid.cropped([first for first, _ in spans], [last - first for first, last in spans])
+
+
+def _slabs(block: Grid) -> Iterator[Grid]:
+    """The block cut along k."""
+    i, j, k = block.size
+    thick = max(1, _SLAB_VOXELS // (i * j))
+    for first in range(0, k, thick):
+        yield block.cropped((0, 0, first), (i, j, min(thick, k - first)))

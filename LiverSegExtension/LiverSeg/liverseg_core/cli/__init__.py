@@ -15,6 +15,8 @@ from ..errors import LiverSegError
 from .events import Terminal, guard
 from .usage import OneLineParser
 
+_PATIENT = "JSON with height_cm, weight_kg, sex, age_years: for body surface area and standard liver volume"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the exit code of CONTRACT."""
@@ -63,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     _segment(_verb(verbs, "segment", "a scan -> masks, volumes and a report"))
     _measure(_verb(verbs, "measure", "a mask -> volumes and a report"))
+    _compare(_verb(verbs, "compare", "two masks -> how well they agree"))
     _models(_verb(verbs, "models", "the models there are"))
     _verb(verbs, "phases", "the scans that LiverSeg knows")
     doctor = _verb(verbs, "doctor", "what runs here and why")
@@ -96,6 +99,7 @@ def _segment(verb: argparse.ArgumentParser) -> None:
         help="fast: coarse stage alone; best: averages mirrored passes",
     )
     verb.add_argument("--reference", type=Path, metavar="MASK", help="report the agreement with this mask")
+    verb.add_argument("--patient", type=Path, metavar="FILE", help=_PATIENT)
     verb.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     verb.add_argument("--volume", type=int, metavar="N", help="which volume of a 4-D file, counted from 0")
     verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
@@ -107,6 +111,23 @@ def _measure(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("mask", type=Path, metavar="MASK", help="label codes: NIfTI, NRRD, MetaImage or .seg.nrrd")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     verb.add_argument("--scan", type=Path, metavar="SCAN", help="the scan that the mask was drawn on, for the pictures")
+    verb.add_argument("--patient", type=Path, metavar="FILE", help=_PATIENT)
+    cut = verb.add_mutually_exclusive_group()
+    cut.add_argument("--remnant", metavar="CODES", help="parts that stay, by the codes of a mask of parts, such as 2,3")
+    cut.add_argument("--plane", metavar="x,y,z,nx,ny,nz", help="a cut, LPS mm: what its normal points to stays")
+    verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+
+
+def _compare(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("prediction", type=Path, metavar="PREDICTION", help="the mask that is judged")
+    verb.add_argument("reference", type=Path, metavar="REFERENCE", help="the mask that counts as true")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder for agreement.csv and agreement.json")
+    verb.add_argument(
+        "--tolerance-mm", type=float, default=2.0, metavar="MM", help="surfaces this close agree (NSD; default: 2)"
+    )
+    verb.add_argument(
+        "--percentile", type=float, default=95.0, metavar="P", help="of the surface distances, beside 95 (default: 95)"
+    )
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
 
 

@@ -12,6 +12,7 @@ from importlib import metadata
 from .. import __version__
 from ..errors import LiverSegError
 from ..library import installed, model_roots, verify
+from ..memory import free_bytes
 from .events import Terminal
 
 _PACKAGES = ("numpy", "SimpleITK", "torch", "monai", "scipy", "pydicom", "safetensors")
@@ -24,6 +25,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         "system": platform.platform(),
         "processors": os.cpu_count(),
         "memory_gb": _memory_gb(),
+        "free_memory_gb": round(free_bytes() / 2**30, 1),
         "packages": {name: _version(name) for name in _PACKAGES},
         "torch": _torch(),
         "models": _models(),
@@ -62,9 +64,9 @@ def _torch() -> dict[str, object]:
         "device": str(chosen),
         "why": "a GPU was found" if chosen.type != "cpu" else "no GPU that torch can use was found: the CPU computes",
         "threads": torch.get_num_threads(),
-        "bfloat16": "used: this processor computes it fast"
+        "16 bits": "used: this device computes them fast"
         if half
-        else "not used: this processor does not compute it fast",
+        else "not used: this device does not compute them fast",
     }
 
 

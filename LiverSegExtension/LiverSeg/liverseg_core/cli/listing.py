@@ -12,9 +12,13 @@ _NAMES = {label.key: label.name for label in LABELS.values()}
 
 
 def lines_of(report: Report) -> Iterator[str]:
-    """One line a measurement, undefined ones with their reason, and one a structure that was compared."""
+    """One line a measurement that is defined, every volume with its reason where it is not, and one a structure that
+    was compared. The undefined rest stands in the files."""
     for m in report.measurements:
-        value = f"{'':>10} {m.reason}" if math.isnan(m.value) else f"{m.value:10.1f} {m.unit}"
-        yield f"  {_NAMES.get(m.structure, m.structure):24s} {m.quantity:10s} {value}"
+        if not math.isnan(m.value):
+            yield f"  {_NAMES.get(m.structure, m.structure):20s} {m.quantity:26s} {m.value:10.1f} {m.unit.removeprefix('1')}"
+        elif m.quantity == "volume":
+            yield f"  {_NAMES.get(m.structure, m.structure):20s} {m.quantity:26s} {'':>10} {m.reason}"
     for structure, rows in (report.agreement or {}).items():
-        yield f"  {_NAMES.get(structure, structure):24s} {'DSC':10s} {rows['dsc']:10.4f}"
+        told = f"DSC {rows['dsc']:.4f}  HD95 {rows['hd95']:.1f} mm  ASSD {rows['assd']:.2f} mm  NSD {rows['nsd']:.4f}"
+        yield f"  {_NAMES.get(structure, structure):20s} agreement  {told}"

@@ -41,17 +41,28 @@ class UNet3d(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(width, labels, 1) for width in widths[:heads])
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Layer by layer, not block by block: a block would hold its input until its last layer is through, which is
+        what decides how large a window fits into memory. For the same reason each skip is taken off its pile."""
         skips = []
         for level in self.encoder:
-            x = level(x)
+            for layer in _layers(level):
+                x = layer(x)
             skips.append(x)
         skips.pop()
         answers = []
         for depth in reversed(range(len(skips))):
-            x = self.decoder[depth](torch.cat([self.lift[depth](x), skips[depth]], dim=1))
+            x = self.lift[depth](x)
+            x = torch.cat([x, skips.pop()], dim=1)
+            for layer in _layers(self.decoder[depth]):
+                x = layer(x)
             if depth == 0 or (self.training and depth < len(self.heads)):
                 answers.append(self.heads[depth](x))
         return answers[::-1]
+
+
+def _layers(block: nn.Module) -> list[nn.Module]:
+    """What a nest of Sequentials does, in order."""
+    return [layer for part in block for layer in _layers(part)] if isinstance(block, nn.Sequential) else [block]
 
 
 def _axes(size: int, dims: int, *, pad: bool = False) -> tuple[int, int, int]:

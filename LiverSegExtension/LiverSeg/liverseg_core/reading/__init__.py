@@ -15,11 +15,12 @@ from ..phases import phase_named
 from ..records import SYNTHETIC, SYNTHETIC_NOTE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
+from .patient import read_patient
 from .recognition import recognise
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 
-__all__ = ["geometry_notices", "read_mask", "read_scan", "take_scan"]
+__all__ = ["geometry_notices", "read_mask", "read_patient", "read_scan", "take_scan"]
 
 
 def read_scan(path: Path, phase: str = "auto", *, volume: int | None = None, series: str | None = None) -> Scan:

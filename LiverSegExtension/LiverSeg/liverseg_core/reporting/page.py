@@ -17,7 +17,12 @@ from .pictures import png_bytes
 from .style import STYLE
 
 _NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": "Liver without lesions"}
-_QUANTITIES = {"dsc": "DSC"}
+_QUANTITIES = {
+    "dsc": "DSC", "iou": "IoU", "fdr": "FDR", "rvd": "RVD", "avd_ml": "absolute volume difference (ml)", "hd": "HD (mm)",
+    "hd95": "HD95 (mm)", "asd_pred_to_ref": "ASD, prediction to reference (mm)", "assd": "ASSD (mm)", "nsd": "NSD",
+    "asd_ref_to_pred": "ASD, reference to prediction (mm)", "centroid_mm": "distance of the centroids (mm)",
+    "flr": "future liver remnant (FLR)", "flr_standardised": "FLR, standardised",
+}  # fmt: skip
 _MODEL = {"name": "Model", "sha256": "Model SHA-256", "licence": "Model licence"}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser, too, fetches and runs nothing
 _GRAVE = (  # these doubt the result itself and come first; the others follow as they came
@@ -33,7 +38,8 @@ def save_page(report: Report, views: Rgb, slices: Rgb, path: Path) -> None:
         _picture("Three views through the middle of the liver", views, report,
                  "Axial, coronal and sagittal at one scale. R, L: the patient's right and left; A, P: front and back; "
                  "H, F: head and feet."),
-        _table("Measurements", report.measurements),
+        _table("Measurements", [m for m in report.measurements if _told(m)]),
+        _undefined([m for m in report.measurements if not _told(m)]),
         _table("Agreement with the reference", _agreement(report)),
         _picture("Slices from head to feet", slices, report,
                  "Axial, evenly spaced over the liver, the patient's right on the left. Under each slice its number, 1 is "
@@ -118,8 +124,8 @@ def _line(code: int) -> str:
 def _table(title: str, measurements: Iterable[Measurement]) -> str:
     """A quantity is a row."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(_structure(m.structure))}</th><td>{escape(_quantity(m.quantity))}</td>'
-        f'<td class="n">{value_text(m)}</td><td>{escape(m.unit)}</td><td>{escape(m.reason)}</td></tr>'
+        f'<tr><th scope="row">{escape(_structure(m.structure))}</th><td title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</td>'
+        f'<td class="n">{value_text(m)}</td><td>{escape(m.unit.removeprefix("1"))}</td><td>{escape(m.reason)}</td></tr>'
         for m in measurements
     )
     if not rows:
@@ -132,6 +138,26 @@ def _table(title: str, measurements: Iterable[Measurement]) -> str:
         f'<section><h2>{escape(title)}</h2><table class="rows"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></section>"
     )
+
+
+def _unit(m: Measurement) -> str:
+    return escape(m.unit.removeprefix("1"))  # "1" is the unit of what has none
+
+
+def _told(m: Measurement) -> bool:
+    """What has a value, and every volume whether it has one or not."""
+    return not math.isnan(m.value) or m.quantity == "volume"
+
+
+def _undefined(measurements: Sequence[Measurement]) -> str:
+    """What could not be computed here, and why: folded away, but never left out."""
+    rows = "".join(
+        f'<li>{escape(_structure(m.structure))}, <span title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</span>: '
+        f"{escape(m.reason)}</li>"
+        for m in measurements
+    )
+    title = f"Not computed here: {len(measurements)}"
+    return f"<section><details><summary>{title}</summary><ul>{rows}</ul></details></section>" if rows else ""
 
 
 def _structure(key: str) -> str:

@@ -1,11 +1,11 @@
-"""Report -> report.json and measurements.csv."""
+"""Records -> JSON and CSV: report.json, measurements.csv, agreement.csv."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from ..records import Report
 
 
 def save_json(report: Report, path: Path) -> None:
-    """An undefined value (NaN) becomes null: NaN is not JSON."""
-    content = _plain(asdict(report))
+    content = asdict(report)
     if report.agreement is None:
         del content["agreement"]
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    save_record(content, path)
 
 
 def save_csv(report: Report, path: Path) -> None:
@@ -29,6 +28,24 @@ def save_csv(report: Report, path: Path) -> None:
         for m in report.measurements:
             value = "" if math.isnan(m.value) else f"{m.value:.3f}"
             writer.writerow([m.structure, m.quantity, value, m.unit, m.reason])
+
+
+def save_rows(rows: Sequence[Mapping[str, str | float]], path: Path) -> None:
+    """A table with the columns of its first row; an undefined value is an empty cell."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: "" if _undefined(value) else value for key, value in row.items()})
+
+
+def save_record(record: Mapping[str, Any], path: Path) -> None:
+    """Any record as JSON; an undefined value (NaN) becomes null."""
+    path.write_text(json.dumps(_plain(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _undefined(value: str | float) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,92 @@
+"""The part of the corridor that needs a network: preparation, inference and restoration, stage after stage.
+
+What needs torch is imported where the journey needs it, so that the corridor opens without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import MemoryShortageError
+from .geometry import Grid, bounding_block
+from .memory import demand_memory
+from .model_card import ModelCard, Stage
+from .records import LabelMask, Logits, Notice, Scan
+from .segments import clean
+from .walk import Walk
+
+if TYPE_CHECKING:
+    import torch
+
+    from .models import Model
+
+
+def drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> tuple[LabelMask, str, tuple[Notice, ...]]:
+    """The mask, the device that drew it, and what the reader must know of that. A GPU that LiverSeg chose itself may
+    give way to the CPU; one that was asked for may not."""
+    where = device_named(device)
+    try:
+        return _drawn_on(where, scan, model, quality, walk), where, ()
+    except MemoryShortageError as problem:
+        if device != "auto" or where == "cpu":
+            raise
+        told = Notice("gpu_memory_short", f"The CPU computed instead of {where}, which is slower: {problem}.")
+    return _drawn_on("cpu", scan, model, quality, walk), "cpu", (told,)
+
+
+def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -> LabelMask:
+    """Every stage crops to what the one before it found; nothing found is an empty mask, not an error."""
+    import torch
+
+    from .inference import infer
+    from .preparation import grown, prepare
+    from .restoration import decided, placed, restored_block
+
+    def look(stage: Stage, network: torch.nn.Module, found: Grid | None) -> tuple[Logits, LabelMask]:
+        with walk.room("preparation"):
+            prepared = prepare([scan], stage, found)
+        with walk.room("inference"):
+            logits = infer(
+                prepared, stage, network, device=torch.device(device), mirrored=quality == "best",
+                progress=lambda done, total: walk.listener.progress("inference", done, total),
+            )  # fmt: skip
+        with walk.room("restoration"):
+            return logits, clean(decided(logits, stage.sure), stage.post)
+
+    _demand_room(scan, model.card)
+    stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
+    found: Grid | None = None
+    lost: set[int] = set()  # what a stage looked for and did not find: a later one, sure that it is there, invents it
+    for n, (stage, network) in enumerate(stages):
+        logits, seen = look(stage, network, found)
+        wider = grown(found, seen, scan.grid, stage) if found is not None and stage.crop == "previous" else None
+        if wider is not None:  # the coarse stage saw too little: once more, with room where it was cut
+            logits, seen = look(stage, network, wider)
+        lost |= set(stage.labels) - set(np.unique(seen.voxels).tolist())
+        found = bounding_block(seen.voxels > 0, seen.grid)
+        if found is None:
+            break
+        if n + 1 == len(stages):
+            with walk.room("restoration"):
+                part = clean(restored_block(logits, scan.grid), stage.post)
+                part.voxels[np.isin(part.voxels, sorted(lost))] = 0
+                return placed(part, scan.grid)
+    return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
+
+
+def _demand_room(scan: Scan, card: ModelCard) -> None:
+    """Refuse before anything is allocated: two copies of the scan on its way to the network, and the masks after it."""
+    size = " x ".join(map(str, scan.grid.size))
+    masks = (2.0 + len(card.labels)) * scan.voxels.size
+    demand_memory(2.0 * scan.voxels.nbytes + masks, f"drawing on a scan of {size} voxels")
+
+
+def device_named(name: str) -> str:
+    """What was asked for, resolved; imports torch only where a device must be looked for."""
+    if name == "cpu":
+        return name
+    from .inference import device_named as found
+
+    return str(found(name))
