@@ -23,7 +23,7 @@ def restored_block(logits: Logits, grid: Grid) -> LabelMask:
     Logits, not labels, so that borders stay smooth; one code at a time, only around the voxels that it won, and a
     slab at a time, so that memory is two float volumes of a slab whatever the number of codes.
     """
-    won = logits.tensor.argmax(dim=0).numpy()
+    won = _winner(logits)
     reach = {code: _around(won == channel, logits.grid, grid) for channel, code in enumerate(logits.labels, start=1)}
     block = _around(won > 0, logits.grid, grid) or grid.cropped((0, 0, 0), (1, 1, 1))
     winner = np.zeros(block.array_shape, np.uint8)
@@ -51,14 +51,24 @@ def decided(logits: Logits, sure: float = 0.0) -> LabelMask:
     """The winning code of every prepared voxel. A code that is nowhere `sure` (its 95th percentile of probability in
     its own voxels stays below) was not found: networks draw something into bodies without organs, but never surely."""
     codes = np.array([0, *logits.labels], np.uint8)
-    winner = logits.tensor.argmax(dim=0)
+    winner = _winner(logits)
     if sure > 0:
         probability = logits.tensor.softmax(dim=0)
         for channel in range(1, len(codes)):
             own = winner == channel
-            if bool(own.any()) and float(np.percentile(probability[channel][own].numpy(), 95)) < sure:
+            if own.any() and float(np.percentile(probability[channel].numpy()[own], 95)) < sure:
                 winner[own] = 0
-    return LabelMask(codes[winner.numpy()], logits.grid)
+    return LabelMask(codes[winner], logits.grid)
+
+
+def _winner(logits: Logits) -> np.ndarray:
+    """The channel with the largest logit, uint8 [k, j, i]; channel after channel, which is faster than an argmax."""
+    best, winner = logits.tensor[0], np.zeros(logits.tensor.shape[1:], np.uint8)
+    for channel in range(1, len(logits.tensor)):
+        rival = logits.tensor[channel]
+        np.copyto(winner, np.uint8(channel), where=(rival > best).numpy())
+        best = best.maximum(rival)
+    return winner
 
 
 def _around(won: np.ndarray, source: Grid, grid: Grid) -> Grid | None:
