@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _segment(_verb(verbs, "segment", "a scan -> masks, volumes and a report"))
     _measure(_verb(verbs, "measure", "a mask -> volumes and a report"))
     _compare(_verb(verbs, "compare", "two masks -> how well they agree"))
+    _cohort(_verb(verbs, "cohort", "a table of cases -> results for each, tables and a page"))
     _models(_verb(verbs, "models", "the models there are"))
     _verb(verbs, "phases", "the scans that LiverSeg knows")
     doctor = _verb(verbs, "doctor", "what runs here and why")
@@ -129,6 +130,26 @@ def _compare(verb: argparse.ArgumentParser) -> None:
         "--percentile", type=float, default=95.0, metavar="P", help="of the surface distances, beside 95 (default: 95)"
     )
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+
+
+def _cohort(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("table", type=Path, metavar="TABLE.csv|FOLDER", help="a line a case, or a study a sub-folder")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    verb.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one for a network, else one a core)"
+    )
+    verb.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster, such as tcp://host:8786")
+    verb.add_argument("--resume", action="store_true", help="keep what is done and verified in DIR")
+    verb.add_argument("--model", default="auto", metavar="auto|NAME|FOLDER", help="where the table names none")
+    verb.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one"
+    )
+    verb.add_argument("--quality", choices=QUALITIES, default="standard", help="as for segment")
+    verb.add_argument(
+        "--tolerance-mm", type=float, default=2.0, metavar="MM", help="surfaces this close agree (NSD; default: 2)"
+    )
+    verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
+    verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
 
 
 def _models(verb: argparse.ArgumentParser) -> None:

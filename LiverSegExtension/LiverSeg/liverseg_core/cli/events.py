@@ -147,7 +147,7 @@ def _end(terminal: Terminal, reason: str, leave: Callable[[int], None] = os._exi
 
     discard_unfinished()
     try:
-        terminal.error("cancelled", f"{reason}; nothing was written")
+        terminal.error("cancelled", f"{reason}; what was not finished was removed")
     except OSError:
         pass  # whoever listened is gone as well
     finally:

@@ -66,7 +66,7 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return int(self.tags.get("Rows") or 0), int(self.tags.get("Columns") or 0)
+        return _count(self.tags.get("Rows")), _count(self.tags.get("Columns"))
 
     @property
     def placed(self) -> bool:
@@ -181,6 +181,11 @@ def _place(tags: Tags) -> tuple[np.ndarray | None, np.ndarray | None, tuple[floa
         axes = axes if np.abs(axes @ axes.T - np.eye(2)).max() < _RIGHT_ANGLE else None
     usable = pixel is not None and bool((pixel > 0).all())
     return position, axes, (float(pixel[1]), float(pixel[0])) if pixel is not None and usable else None
+
+
+def _count(value: Any) -> int:
+    """0 for what is no whole number: damaged headers hold anything."""
+    return int(value) if isinstance(value, float) and value.is_integer() and value > 0 else 0
 
 
 def _numbers(value: Any, count: int) -> np.ndarray | None:

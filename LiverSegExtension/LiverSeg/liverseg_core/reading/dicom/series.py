@@ -136,7 +136,7 @@ def _unfit(frames: Sequence[Frame], modality: str) -> str:
     tags = frames[0].tags
     if min(frames[0].shape) == 0:
         return "no pictures"
-    if float(tags.get("SamplesPerPixel", 1)) != 1:
+    if tags.get("SamplesPerPixel", 1.0) != 1.0:
         return "colour pictures"
     if modality not in ("CT", "MR"):
         return "neither CT nor MR"

@@ -1,0 +1,8 @@
+"""A table or a folder of studies -> one folder a case, cohort.csv and cohort.html. Start at runner.py."""
+
+from __future__ import annotations
+
+from .records import Case, Outcome, Row, Settings
+from .runner import Order, Tally, run_cohort
+
+__all__ = ["Case", "Order", "Outcome", "Row", "Settings", "Tally", "run_cohort"]

@@ -1,0 +1,122 @@
+"""Cases -> (case, error) as they are done: on processes of this machine, or on a Dask cluster that is there already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+from ..errors import InputError
+from .records import Case
+
+Work = Callable[[Case], str]  # its answer is the case's error, or nothing
+_DIED = "the process that worked on it ended without a word (out of memory?); try it alone, with --workers 1"
+_ANSWER_S = "10 s"
+
+
+def on_processes(
+    cases: Sequence[Case], work: Work, workers: int, abandon: Callable[[], None]
+) -> Iterator[tuple[Case, str]]:
+    """Each process has one case in hand: when it dies, that case alone is lost, and another process takes its place.
+
+    `abandon` tidies up in a process that has to end in the middle of its case.
+    """
+    waiting = list(reversed(cases))
+    busy: dict[Future[str], tuple[ProcessPoolExecutor, Case]] = {}
+    idle = [_process(workers, abandon) for _ in range(min(workers, len(cases)))]
+    try:
+        while waiting or busy:
+            while idle and waiting:
+                process, case = idle.pop(), waiting.pop()
+                busy[process.submit(work, case)] = (process, case)
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                process, case = busy.pop(future)
+                error, alive = _answer(future)
+                idle.append(process if alive else _process(workers, abandon))
+                yield case, error
+    finally:
+        for process in [*idle, *(process for process, _ in busy.values())]:
+            process.shutdown(wait=not busy, cancel_futures=True)
+
+
+def on_cluster(cases: Sequence[Case], work: Work, address: str) -> Iterator[tuple[Case, str]]:
+    """Dask workers that see the same files under the same paths. InputError when there is no Dask, or no scheduler."""
+    try:
+        distributed: Any = import_module("dask.distributed")
+    except ImportError:
+        raise InputError(
+            "--scheduler needs dask.distributed, which is not installed; install it with `pip install distributed`, "
+            "or leave --scheduler out to work on this machine"
+        ) from None
+    try:
+        client = distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({_first_line(problem)}); expected an address such as tcp://host:8786"
+        ) from None
+    with client:
+        futures = {future: case for case, future in zip(cases, client.map(work, cases, pure=False))}
+        suspects = []  # Dask blames every case that its dead workers held: each is tried once more, alone
+        for future in distributed.as_completed(futures, loop=client.loop):
+            if _killed(future):
+                suspects.append(futures[future])
+            else:
+                yield futures[future], _told(future)
+        for case in suspects:
+            yield case, _told(client.submit(work, case, pure=False))
+
+
+def _process(workers: int, abandon: Callable[[], None]) -> ProcessPoolExecutor:
+    """Spawned, not forked: torch and SimpleITK have threads, which a fork would not take along."""
+    share = max(1, (os.cpu_count() or 1) // workers)
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle, initargs=(share, abandon))
+
+
+def _settle(threads: int, abandon: Callable[[], None]) -> None:
+    """In a new process: its share of the processor, no part in Ctrl-C, and no life after the process that started it."""
+    import SimpleITK as sitk
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch reads it when it is imported, which is later
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(
+        min(threads, sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
+    )
+    threading.Thread(target=_end_with_parent, args=(abandon,), daemon=True).start()
+
+
+def _end_with_parent(abandon: Callable[[], None]) -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        abandon()
+        os._exit(5)
+
+
+def _answer(future: Future[str]) -> tuple[str, bool]:
+    """The case's error, and whether the process lives."""
+    try:
+        return future.result(), True
+    except BrokenProcessPool:
+        return _DIED, False
+
+
+def _killed(future: Any) -> bool:
+    return type(future.exception()).__name__ == "KilledWorker"
+
+
+def _told(future: Any) -> str:
+    """The case's error, once Dask is done with it."""
+    problem = future.exception()
+    if problem is None:
+        return str(future.result())
+    return _DIED if _killed(future) else f"the cluster lost it ({type(problem).__name__}: {_first_line(problem)})"
+
+
+def _first_line(problem: Any) -> str:
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
