@@ -34,3 +34,11 @@ LABELS: dict[int, Label] = {
     12: Label("oesophagus", "Oesophagus", (150, 110, 150), ("32849002", "Esophagus")),
     13: Label("adrenals", "Adrenal glands", (120, 120, 120), ("23451007", "Adrenal gland")),
 }
+
+PARENCHYMA = "Liver without lesions"
+_NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": PARENCHYMA}
+
+
+def name_of(structure: str) -> str:
+    """How a reader calls a structure: a label's own name, else its key in words."""
+    return _NAMES.get(structure, structure.replace("_", " ").capitalize())

@@ -85,7 +85,7 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
         walk=walk,
     )  # fmt: skip
     if reference is not None:
-        result = replace(result, report=_compared(result, reference, model.card))
+        result = replace(result, report=_compared(result, reference, model.card, walk.listener))
     with written_whole(request.out) as folder:
         with walk.room("reporting"):
             _write_masks(result, model.card, folder)
@@ -212,11 +212,13 @@ def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
     return Notice("model_unfit", f"{text}: the result may be wrong.")
 
 
-def _compared(result: Result, reference: LabelMask, card: ModelCard) -> Report:
+def _compared(result: Result, reference: LabelMask, card: ModelCard, listener: Listener) -> Report:
     """The report with the agreement of every structure that both know, on the reference's grid."""
     known = {int(code) for code in np.unique(reference.voxels)}
     codes = [code for code in card.labels if code in known or (code == LIVER and LESION in known)]
     comparison = compare(result.mask, reference, codes=codes)
+    for notice in comparison.notices:
+        listener.warning(notice)
     warnings = (*result.report.warnings, *comparison.notices)
     return replace(result.report, agreement=comparison.values(), warnings=warnings)
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from .errors import ModelError
 from .geometry import bounding_block
-from .labels import LABELS, LESION, LIVER
+from .labels import LABELS, LESION, LIVER, PARENCHYMA
 from .records import LabelMask, Segment
 
 
@@ -43,7 +43,7 @@ def cut_segments(mask: LabelMask, codes: Sequence[int]) -> tuple[Segment, ...]:
             whole = (mask.voxels == LIVER) | (mask.voxels == LESION)
             segments.append(Segment(label.key, label.name, whole, mask.grid))
             if LESION in present:
-                segments.append(Segment("liver_parenchyma", "Liver without lesions", mask.voxels == LIVER, mask.grid))
+                segments.append(Segment("liver_parenchyma", PARENCHYMA, mask.voxels == LIVER, mask.grid))
         else:
             segments.append(Segment(label.key, label.name, mask.voxels == code, mask.grid))
             if code == LESION:

@@ -7,11 +7,9 @@ import math
 from pathlib import Path
 
 from ..agreement import Options
-from ..labels import LABELS
+from ..labels import name_of
 from ..pipeline import compare_files
 from .events import Terminal
-
-_NAMES = {label.key: label.name for label in LABELS.values()}
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> Path | None:
@@ -20,7 +18,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Path | None:
     for notice in comparison.notices:
         terminal.warning(notice)
     for agreement in comparison.agreements:
-        terminal.say(_NAMES[agreement.structure])
+        terminal.say(name_of(agreement.structure))
         for figure in agreement.figures:
             value = f"{'':>12}" if math.isnan(figure.value) else f"{figure.value:12.4f}"
             unit = "" if figure.unit == "1" else figure.unit

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..labels import LABELS
+from ..labels import name_of
 from ..records import Report
-
-_NAMES = {label.key: label.name for label in LABELS.values()}
 
 
 def lines_of(report: Report) -> Iterator[str]:
@@ -16,9 +14,9 @@ def lines_of(report: Report) -> Iterator[str]:
     was compared. The undefined rest stands in the files."""
     for m in report.measurements:
         if not math.isnan(m.value):
-            yield f"  {_NAMES.get(m.structure, m.structure):20s} {m.quantity:26s} {m.value:10.1f} {m.unit.removeprefix('1')}"
+            yield f"  {name_of(m.structure):20s} {m.quantity:26s} {m.value:10.1f} {m.unit.removeprefix('1')}"
         elif m.quantity == "volume":
-            yield f"  {_NAMES.get(m.structure, m.structure):20s} {m.quantity:26s} {'':>10} {m.reason}"
+            yield f"  {name_of(m.structure):20s} {m.quantity:26s} {'':>10} {m.reason}"
     for structure, rows in (report.agreement or {}).items():
         told = f"DSC {rows['dsc']:.4f}  HD95 {rows['hd95']:.1f} mm  ASSD {rows['assd']:.2f} mm  NSD {rows['nsd']:.4f}"
-        yield f"  {_NAMES.get(structure, structure):20s} agreement  {told}"
+        yield f"  {name_of(structure):20s} agreement  {told}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .. import __version__
+from ..labels import name_of
 from .analysis import (
     HEADLINE,
     Difference,
@@ -24,7 +25,7 @@ from .analysis import (
 )
 from .plots import Points, Strip, bland_altman_plot, legend, scatter, strips
 from .records import AGREEMENT, MEASURED, Outcome
-from .words import figure, in_unit, p_value, quantity, structure, table, unit_name, with_interval
+from .words import figure, in_unit, p_value, quantity, table, unit_name, with_interval
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SOURCES = {"prediction": "measured", "reference": "reference", "agreement": "agreement"}
@@ -128,7 +129,7 @@ def _strips(spread: Sequence[Distribution], groups: Sequence[str]) -> list[str]:
 def _strip_plot(rows: Sequence[Distribution], groups: Sequence[str]) -> str:
     title = f"{quantity(rows[0].quantity)}{in_unit(rows[0].unit)}"
     drawn = [
-        Strip(f"{structure(d.structure)}{f', {d.group}' if d.group else ''} (n = {d.summary.n})",
+        Strip(f"{name_of(d.structure)}{f', {d.group}' if d.group else ''} (n = {d.summary.n})",
               groups.index(d.group), d.values, d.summary)
         for d in rows
     ]  # fmt: skip
@@ -142,7 +143,7 @@ def _volumes(found: Sequence[Pairs], groups: Sequence[str]) -> str:
     plots, rows = [], []
     for key in dict.fromkeys((p.structure, p.quantity, p.unit) for p in found):
         mine = [p for p in found if (p.structure, p.quantity, p.unit) == key]
-        unit, title = key[2], f"{structure(key[0])}, {quantity(key[1])}"
+        unit, title = key[2], f"{name_of(key[0])}, {quantity(key[1])}"
         plots += [_scatter(mine, groups, unit, title), _bland_altman(mine, groups, unit, title)]
         rows += [_pair_row(p) for p in mine]
     head = (
@@ -194,7 +195,7 @@ def _pair_row(p: Pairs) -> list[str]:
         "several cases a patient: the limits take them as independent" if p.agreement.patients < p.agreement.n else ""
     )
     return [
-        structure(p.structure), quantity(p.quantity), p.group, str(p.limits.n), str(p.missing),
+        name_of(p.structure), quantity(p.quantity), p.group, str(p.limits.n), str(p.missing),
         with_interval(p.limits.bias, p.limits.bias_interval), f"{figure(p.limits.low)} to {figure(p.limits.high)}",
         with_interval(p.agreement.icc, p.agreement.icc_interval), with_interval(p.agreement.ccc, p.agreement.ccc_interval),
         unit_name(p.unit), "; ".join(filter(None, (note, repeated))),
@@ -219,7 +220,7 @@ def _differences(found: Sequence[Difference]) -> str:
     )  # fmt: skip
     rows = [
         [
-            f"{d.one} - {d.other}", structure(d.structure), quantity(d.quantity), str(d.cases), str(d.missing),
+            f"{d.one} - {d.other}", name_of(d.structure), quantity(d.quantity), str(d.cases), str(d.missing),
             str(d.test.patients), with_interval(d.test.mean, d.test.interval), figure(d.test.median), figure(d.test.hodges_lehmann),
             p_value(d.test.p), p_value(d.p_holm), unit_name(d.unit), d.test.reason,
         ]
@@ -237,7 +238,7 @@ def _summaries(spread: Sequence[Distribution]) -> str:
     for d in spread:
         s = d.summary
         rows.append([
-            structure(d.structure), quantity(d.quantity), _SOURCES[d.source], d.group, str(s.n), str(s.missing),
+            name_of(d.structure), quantity(d.quantity), _SOURCES[d.source], d.group, str(s.n), str(s.missing),
             str(s.patients), with_interval(s.mean, s.interval), figure(s.sd), figure(s.median), f"{figure(s.q1)} to {figure(s.q3)}", figure(s.least),
             figure(s.most), unit_name(d.unit),
         ])  # fmt: skip

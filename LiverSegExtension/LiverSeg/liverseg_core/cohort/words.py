@@ -6,11 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ..labels import LABELS
 from .analysis import HEADLINE
 from .statistics import Interval
-
-_NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": "Liver without lesions"}
 
 _ROUNDING = 1e-12
 
@@ -27,10 +24,6 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 def _cells(row: Iterable[str], blank: set[int], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for n, cell in enumerate(row) if n not in blank)}</tr>"
-
-
-def structure(key: str) -> str:
-    return _NAMES.get(key, key.replace("_", " ").capitalize())
 
 
 def quantity(key: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..geometry import as_image
-from ..labels import LABELS, LESION, LIVER, Label
+from ..labels import LABELS, LESION, LIVER, PARENCHYMA, Label
 from ..records import LabelMask
 
 _NIFTI_HEADER_BYTES = 352
@@ -39,7 +39,7 @@ def _demand_whole(path: Path, voxel_bytes: int) -> None:
 
 def segment_name(code: int, codes: Sequence[int]) -> str:
     """A liver beside lesions is only what they leave of it, and is called so."""
-    return "Liver without lesions" if code == LIVER and LESION in codes else LABELS[code].name
+    return PARENCHYMA if code == LIVER and LESION in codes else LABELS[code].name
 
 
 def _slicer_header(mask: LabelMask, codes: Sequence[int], algorithm: str) -> dict[str, str]:

@@ -9,14 +9,13 @@ from html import escape
 from itertools import accumulate
 from pathlib import Path
 
-from ..labels import LABELS
+from ..labels import LABELS, name_of
 from ..phases import PHASES
 from ..records import Measurement, Notice, Report
 from .marks import DASHED, Rgb
 from .pictures import png_bytes
 from .style import STYLE
 
-_NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": "Liver without lesions"}
 _QUANTITIES = {
     "dsc": "DSC", "iou": "IoU", "fdr": "FDR", "rvd": "RVD", "avd_ml": "absolute volume difference (ml)", "hd": "HD (mm)",
     "hd95": "HD95 (mm)", "asd_pred_to_ref": "ASD, prediction to reference (mm)", "assd": "ASSD (mm)", "nsd": "NSD",
@@ -124,7 +123,7 @@ def _line(code: int) -> str:
 def _table(title: str, measurements: Iterable[Measurement]) -> str:
     """A quantity is a row."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(_structure(m.structure))}</th><td title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</td>'
+        f'<tr><th scope="row">{escape(name_of(m.structure))}</th><td title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</td>'
         f'<td class="n">{value_text(m)}</td><td>{escape(m.unit.removeprefix("1"))}</td><td>{escape(m.reason)}</td></tr>'
         for m in measurements
     )
@@ -152,16 +151,12 @@ def _told(m: Measurement) -> bool:
 def _undefined(measurements: Sequence[Measurement]) -> str:
     """What could not be computed here, and why: folded away, but never left out."""
     rows = "".join(
-        f'<li>{escape(_structure(m.structure))}, <span title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</span>: '
+        f'<li>{escape(name_of(m.structure))}, <span title="{escape(m.definition)}">{escape(_quantity(m.quantity))}</span>: '
         f"{escape(m.reason)}</li>"
         for m in measurements
     )
     title = f"Not computed here: {len(measurements)}"
     return f"<section><details><summary>{title}</summary><ul>{rows}</ul></details></section>" if rows else ""
-
-
-def _structure(key: str) -> str:
-    return _NAMES.get(key, key.replace("_", " ").capitalize())
 
 
 def _quantity(key: str) -> str:

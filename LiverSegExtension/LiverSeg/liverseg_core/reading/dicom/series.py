@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...records import Notice
 from .headers import Frame
 
-_SAME_PLACE_MM = 0.05  # along the slice axis
+SAME_PLACE_MM = 0.05  # along the slice axis
 _SAME_FACING = 0.02  # between the components of two directions
 _SCOUT = re.compile(r"locali[sz]er|scout|topogram|surview|scanogram|3[- ]?plane|survey", re.IGNORECASE)
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -220,7 +220,7 @@ def _places(frames: Sequence[Frame]) -> list[list[Frame]]:
     normal = np.cross(*frames[0].axes)
     depths = np.array([frame.position_mm for frame in frames]) @ normal
     order = np.argsort(depths, kind="stable")
-    begins = np.flatnonzero(np.diff(depths[order], prepend=-np.inf) > _SAME_PLACE_MM)
+    begins = np.flatnonzero(np.diff(depths[order], prepend=-np.inf) > SAME_PLACE_MM)
     return [[frames[n] for n in part] for part in np.split(order, begins[1:])]
 
 

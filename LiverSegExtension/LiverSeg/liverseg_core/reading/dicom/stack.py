@@ -12,8 +12,8 @@ from ...errors import InputError
 from ...geometry import Grid, grid_of_planes
 from ...records import Notice
 from .headers import Frame
+from .series import SAME_PLACE_MM
 
-_SAME_PLACE_MM = 0.05
 _UNEVEN, _UNEVEN_MM = 0.02, 0.06  # of the gap between slices, or in mm: what rounding of positions explains
 _LARGEST_GAP = 3.0  # times the usual gap: what lies in a larger one cannot be interpolated
 _MOST_FILLED = 0.25  # of all slices
@@ -35,7 +35,7 @@ def without_copies(
     kept = [0]
     for n in range(1, len(frames)):
         apart_mm = float(np.diff(_depths([frames[kept[-1]], frames[n]]))[0])
-        if apart_mm > _SAME_PLACE_MM:
+        if apart_mm > SAME_PLACE_MM:
             kept.append(n)
         elif not np.array_equal(planes[kept[-1]], planes[n]):
             raise InputError(
