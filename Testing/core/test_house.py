@@ -18,7 +18,7 @@ SLICER = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "mrml"}
 # what any room may know: records, tables, geometry, errors, networks; `models` and `library` are the model's own rooms
 SHARED = {
     "", "errors", "fastform", "geometry", "labels", "library", "memory", "model_card", "models", "networks", "phases",
-    "records", "windows",
+    "recognition", "records", "windows",
 }  # fmt: skip
 CORRIDOR = {"pipeline.py", "stages.py", "__main__.py"}  # and cli/ and cohort/, which only call the corridor
 
@@ -75,6 +75,16 @@ def test_ground_floor_opens_before_torch_is_installed() -> None:
         "import liverseg_core.library, liverseg_core.agreement, liverseg_core.pipeline, liverseg_core.synthetic\n"
         "from liverseg_core.cli import main\n"
         "main(['phases'])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=MODULE, capture_output=True)
+
+
+def test_the_tables_of_a_panel_open_with_the_standard_library_alone() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'SimpleITK', 'torch', 'scipy', 'pydicom'): sys.modules[name] = None\n"
+        "import liverseg_core.phases, liverseg_core.labels, liverseg_core.library, liverseg_core.recognition\n"
+        "assert liverseg_core.library.installed()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=MODULE, capture_output=True)
 

@@ -7,8 +7,7 @@ import random
 import pytest
 from liverseg_core.errors import InputError
 from liverseg_core.phases import PHASES
-from liverseg_core.reading import recognition_words as words
-from liverseg_core.reading.recognition import DECISIONS, recognise
+from liverseg_core.recognition import DECISIONS, recognise, words
 from phantoms import SHARED
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword

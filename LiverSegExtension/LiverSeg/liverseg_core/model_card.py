@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ModelError
-from .geometry import IntTriple
 from .labels import LABELS
 from .phases import PHASES
+
+if TYPE_CHECKING:
+    from .geometry import IntTriple
 
 CARD = "card.json"
 CROPS = ("none", "body", "previous")

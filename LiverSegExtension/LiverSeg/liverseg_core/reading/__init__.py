@@ -12,11 +12,11 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import Grid, grid_of
 from ..phases import phase_named
+from ..recognition import recognise
 from ..records import SYNTHETIC, SYNTHETIC_NOTE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
 from .modality import guess_modality
 from .patient import read_patient
-from .recognition import recognise
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr
 

@@ -1,4 +1,4 @@
-"""DICOM tags of one series -> its phase, and the sentence that says why. The tables are in recognition_words.py.
+"""DICOM tags of one series -> its phase, and the sentence that says why. The tables are in words.py.
 
 What the tags say is collected row by row and combined in four steps:
 1. a derived picture (a map, a subtraction, a projection) or a sequence that no phase stands for is not known;
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..phases import PHASES
-from . import recognition_words as w
+from . import words as w
 
 Tags = Mapping[str, object]  # DICOM keyword -> text, number or a tuple of those; what is absent has no key
 
