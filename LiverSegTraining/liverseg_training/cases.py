@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from liverseg_core.case_folder import FACTS, IMAGE, LABELS_FILE, CaseFacts
 from liverseg_core.errors import InputError
 
+_META = "meta.json"
 _PHASE_WORDS = {  # what the development data call a phase -> our key
     "CT": (("portal", "ct_portal"), ("arterial", "ct_arterial"), ("native", "ct_native"), ("delayed", "ct_delayed")),
     "MR": (("t2-spir", "mr_t2fs"), ("t1-dual in", "mr_t1_in"), ("t1-dual out", "mr_t1_opposed")),
@@ -42,13 +44,13 @@ def data_folder(configured: str) -> Path:
 
 
 def list_cases(folder: Path, include: Sequence[str] = ("*",)) -> tuple[Case, ...]:
-    """Every case of layout `cases`: one folder each with image.nii.gz, labels.nii.gz and meta.json."""
+    """Every case below `folder`: image.nii.gz, labels.nii.gz and meta.json (layout `cases`) or case.json (corrected)."""
     root = folder / "cases" if (folder / "cases").is_dir() else folder
-    found = (p.parent for p in sorted(root.glob("*/meta.json")))
+    found = sorted({p.parent for name in (_META, FACTS) for p in root.glob(f"*/{name}")})
     cases = tuple(_case(p) for p in found if any(fnmatch(p.name, pattern) for pattern in include))
     if not cases:
         raise InputError(
-            f"{root} holds no case that matches {', '.join(include)}; expected CASE/image.nii.gz, labels.nii.gz, meta.json"
+            f"{root} holds no case that matches {', '.join(include)}; expected CASE/image.nii.gz, labels.nii.gz and meta.json or case.json"
         )
     return cases
 
@@ -84,15 +86,18 @@ def _read_split(split_file: Path) -> tuple[set[str], set[str]]:
 
 
 def _case(folder: Path) -> Case:
+    if (folder / FACTS).exists():
+        facts = CaseFacts.load(folder)
+        return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, facts.phase, facts.annotated)
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         phase = _phase(meta)
     except (ValueError, KeyError) as problem:
         raise InputError(
-            f"{folder / 'meta.json'} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
+            f"{folder / _META} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
         ) from None
     annotated = tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
-    return Case(folder.name, folder / "image.nii.gz", folder / "labels.nii.gz", phase, annotated)
+    return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, phase, annotated)
 
 
 def _phase(meta: dict[str, str]) -> str:

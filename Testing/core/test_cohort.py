@@ -17,8 +17,9 @@ import pytest
 import SimpleITK as sitk
 from liverseg_core.cli import cohort as command
 from liverseg_core.cli.events import Terminal
-from liverseg_core.cohort import Case, Order, Settings, Tally, pools, run_cohort, runner
+from liverseg_core.cohort import Case, Settings, pools, runner
 from liverseg_core.cohort.pictures import BOTH, EXTRA, MISSED, disagreement
+from liverseg_core.cohort.runner import Order, Tally, run_cohort
 from liverseg_core.cohort.table import read_cases
 from liverseg_core.errors import InputError, ModelError, OutputError
 from liverseg_core.geometry import Grid, as_image
@@ -181,7 +182,7 @@ def test_a_killed_run_loses_the_case_in_hand_and_resumes_to_the_same_results(
     path, out = table(tmp_path, *lines, columns="case,scan,phase,reference"), tmp_path / "out"
     settings = Settings(model=str(model), device="cpu")
     code = (
-        "from pathlib import Path\nfrom liverseg_core.cohort import Order, Settings, run_cohort\n"
+        "from pathlib import Path\nfrom liverseg_core.cohort import Settings\nfrom liverseg_core.cohort.runner import Order, run_cohort\n"
         f"if __name__ == '__main__': run_cohort(Order(Path({str(path)!r}), Path({str(out)!r}), "
         f"Settings(model={str(model)!r}, device='cpu'), workers=1))\n"
     )

@@ -17,10 +17,10 @@ SLICER = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "mrml"}
 
 # what any room may know: records, tables, geometry, errors, networks; `models` and `library` are the model's own rooms
 SHARED = {
-    "", "errors", "fastform", "geometry", "labels", "library", "memory", "model_card", "models", "networks", "phases",
+    "", "case_folder", "errors", "fastform", "geometry", "labels", "library", "memory", "model_card", "models", "networks", "phases",
     "recognition", "records", "windows",
 }  # fmt: skip
-CORRIDOR = {"pipeline.py", "stages.py", "__main__.py"}  # and cli/ and cohort/, which only call the corridor
+CORRIDOR = {"pipeline.py", "stages.py", "corrections.py", "__main__.py"}  # and cli/ and cohort/, which only call the corridor
 
 
 def imports(file: Path) -> set[str]:

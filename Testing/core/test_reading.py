@@ -15,7 +15,7 @@ from liverseg_core.errors import InputError, MemoryShortageError
 from liverseg_core.geometry import Grid, as_image
 from liverseg_core.labels import LABELS
 from liverseg_core.reading import read_mask, read_scan
-from liverseg_core.reading.modality import guess_modality
+from liverseg_core.recognition.intensities import guess_modality
 from liverseg_core.records import SYNTHETIC_NOTE, LabelMask
 from liverseg_core.reporting import save_masks
 from liverseg_core.synthetic import abdomen

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from liverseg_core.geometry import Grid, resampled
-from liverseg_core.labels import LABELS
+from liverseg_core.labels import LABELS, segment_name
 from liverseg_core.measurements import measure, notices_about
 from liverseg_core.records import LabelMask, Measurement, Notice, Report, Scan, ScanFacts
 from liverseg_core.reporting import montage, save_csv, save_json, save_page, three_views
 from liverseg_core.reporting.marks import inked, lettered, outline, written
-from liverseg_core.reporting.masks import segment_name
 from liverseg_core.reporting.page import value_text
 from liverseg_core.reporting.pictures import _Canvas, _spread
 from liverseg_core.segments import clean, cut_segments

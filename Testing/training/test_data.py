@@ -303,3 +303,17 @@ def test_a_case_without_its_meta_is_not_a_case(tmp_path) -> None:
     (tmp_path / "split.json").write_text(json.dumps({"validation": []}))
     with pytest.raises(InputError):
         list_cases(tmp_path)
+
+
+def test_a_corrected_case_is_found_beside_the_others(tmp_path) -> None:
+    from liverseg_core.case_folder import CaseFacts
+
+    for name, facts in (("case-a", CaseFacts("mr_t2fs", (1, 3))), ("case-b", CaseFacts("ct_portal", (1,)))):
+        (tmp_path / name).mkdir()
+        facts.save(tmp_path / name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "meta.json").write_text('{"modality": "CT", "labels_ml": {"1": 2.0}}', encoding="utf-8")
+    found = {case.id: (case.phase, case.annotated) for case in list_cases(tmp_path)}
+    assert found == {
+        "case-a": ("mr_t2fs", (1, 3)), "case-b": ("ct_portal", (1,)), "other": ("ct_unknown", (1,)),
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LIVER = 1
@@ -36,9 +37,24 @@ LABELS: dict[int, Label] = {
 }
 
 PARENCHYMA = "Liver without lesions"
+_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
+_CATEGORY = {False: "123037004^SCT^Anatomical Structure", True: "49755003^SCT^Morphologically Altered Structure"}
+_SIDES = {"": "^^", "Right": "24028007^SCT^Right", "Left": "7771000^SCT^Left"}
 _NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": PARENCHYMA}
 
 
 def name_of(structure: str) -> str:
     """How a reader calls a structure: a label's own name, else its key in words."""
     return _NAMES.get(structure, structure.replace("_", " ").capitalize())
+
+
+def segment_name(code: int, codes: Sequence[int]) -> str:
+    """A liver beside lesions is only what they leave of it, and is called so."""
+    return PARENCHYMA if code == LIVER and LESION in codes else LABELS[code].name
+
+
+def terminology(code: int) -> str:
+    """Category, type and side of a structure in the seven parts that 3D Slicer writes on a segment."""
+    label = LABELS[code]
+    value, meaning = label.snomed
+    return f"{_ANATOMY}~{_CATEGORY[code == LESION]}~{value}^SCT^{meaning}~{_SIDES[label.laterality]}~Anatomic codes - DICOM master list~^^~^^"

@@ -78,7 +78,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A trained model, in the words of CONTRACT. `fit_phases` are those it may be run on without --allow-unfit."""
+    """A trained model, in the words of CONTRACT. `fit_phases` are those it may be run on without --allow-unfit;
+    `research` marks the reproduction of a published system: a panel lists it apart."""
 
     name: str
     version: str
@@ -91,6 +92,7 @@ class ModelCard:
     training_data: tuple[str, ...] = ()
     intended_use: str = ""
     known_failures: tuple[str, ...] = ()
+    research: bool = False
     measured: Mapping[str, Measured] = field(default_factory=dict)  # phase key -> what was measured
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .. import QUALITIES, __version__
+from ..case_folder import STATUSES
 from ..errors import LiverSegError
 from .events import Terminal, guard
 from .usage import OneLineParser
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _measure(_verb(verbs, "measure", "a mask -> volumes and a report"))
     _compare(_verb(verbs, "compare", "two masks -> how well they agree"))
     _cohort(_verb(verbs, "cohort", "a table of cases -> results for each, tables and a page"))
+    _case(_verb(verbs, "case", "a scan and its corrected mask -> a case to train on"))
     _models(_verb(verbs, "models", "the models there are"))
     _verb(verbs, "phases", "the scans that LiverSeg knows")
     doctor = _verb(verbs, "doctor", "what runs here and why")
@@ -150,6 +152,20 @@ def _cohort(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
     verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
+
+
+def _case(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("scan", type=Path, metavar="SCAN", help="the scan; nothing but voxels and geometry is kept of it")
+    verb.add_argument("mask", type=Path, metavar="MASK", help="the corrected label codes, on the grid of the scan")
+    verb.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the cases are collected")
+    verb.add_argument("--phase", required=True, metavar="KEY", help="a key of `liverseg phases`")
+    verb.add_argument(
+        "--annotated", required=True, metavar="CODES", help="what was looked at, such as 1,3; else unknown"
+    )
+    verb.add_argument("--ai", type=Path, metavar="MASK", help="what the model had drawn")
+    verb.add_argument("--status", choices=STATUSES, default="completed", help="how far the correction is")
+    verb.add_argument("--model", default="", metavar="NAME", help="which model had drawn it")
+    verb.add_argument("--patient-key", default="", metavar="KEY", help="tells patients apart without naming them")
 
 
 def _models(verb: argparse.ArgumentParser) -> None:

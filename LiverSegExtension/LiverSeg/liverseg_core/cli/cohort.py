@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..cohort import Order, Settings, run_cohort
+from ..cohort import Settings
+from ..cohort.runner import Order, run_cohort
 from ..errors import InputError
 from .events import Terminal
 

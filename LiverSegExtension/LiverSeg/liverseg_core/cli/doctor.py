@@ -62,12 +62,33 @@ def _torch() -> dict[str, object]:
     return {
         "build": torch.__version__,
         "device": str(chosen),
+        "devices": _devices(),
         "why": "a GPU was found" if chosen.type != "cpu" else "no GPU that torch can use was found: the CPU computes",
         "threads": torch.get_num_threads(),
         "16 bits": "used: this device computes them fast"
         if half
         else "not used: this device does not compute them fast",
     }
+
+
+def _devices() -> list[dict[str, object]]:
+    """What --device may name here, with its memory where it tells of it."""
+    import torch
+
+    found: list[dict[str, object]] = [{"key": "cpu", "name": platform.processor() or platform.machine()}]
+    for n in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(n)
+        found.append(
+            {
+                "key": f"cuda:{n}",
+                "name": torch.cuda.get_device_name(n),
+                "free_gb": round(free / 2**30, 1),
+                "total_gb": round(total / 2**30, 1),
+            }
+        )
+    if torch.backends.mps.is_available():
+        found.append({"key": "mps", "name": "GPU of this Mac"})
+    return found
 
 
 def _models() -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
 from ..measurements import Plane, plane_from
 from ..pipeline import measure_file
 from .events import Terminal
 from .listing import lines_of
+from .usage import numbers
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> Path:
@@ -27,14 +27,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Path:
 
 def _remnant(options: argparse.Namespace) -> Plane | tuple[int, ...] | None:
     if options.plane is not None:
-        return plane_from(_numbers(options.plane, "--plane", "x,y,z,nx,ny,nz in mm"))
+        return plane_from(numbers(options.plane, "--plane", "x,y,z,nx,ny,nz in mm"))
     if options.remnant is not None:
-        return tuple(int(n) for n in _numbers(options.remnant, "--remnant", "codes such as 2,3"))
+        return tuple(int(n) for n in numbers(options.remnant, "--remnant", "codes such as 2,3"))
     return None
-
-
-def _numbers(text: str, option: str, expected: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option} {text!r} is no list of numbers; expected {expected}") from None

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from .records import Case, Outcome, Row, Settings
-from .runner import Order, Tally, run_cohort
 
-__all__ = ["Case", "Order", "Outcome", "Row", "Settings", "Tally", "run_cohort"]
+__all__ = ["Case", "Outcome", "Row", "Settings"]

@@ -13,9 +13,9 @@ from ..errors import InputError
 from ..geometry import Grid, grid_of
 from ..phases import phase_named
 from ..recognition import recognise
+from ..recognition.intensities import guess_modality
 from ..records import SYNTHETIC, SYNTHETIC_NOTE, LabelMask, Notice, Scan
 from . import dicom, files, segmentations
-from .modality import guess_modality
 from .patient import read_patient
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters is refused below in words; the rest is noise on stderr

@@ -10,13 +10,10 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..geometry import as_image
-from ..labels import LABELS, LESION, LIVER, PARENCHYMA, Label
+from ..labels import LABELS, segment_name, terminology
 from ..records import LabelMask
 
 _NIFTI_HEADER_BYTES = 352
-_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
-_CATEGORY = {False: "123037004^SCT^Anatomical Structure", True: "49755003^SCT^Morphologically Altered Structure"}
-_SIDES = {"": "^^", "Right": "24028007^SCT^Right", "Left": "7771000^SCT^Left"}
 
 
 def save_masks(mask: LabelMask, codes: Sequence[int], algorithm: str, folder: Path) -> None:
@@ -37,11 +34,6 @@ def _demand_whole(path: Path, voxel_bytes: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def segment_name(code: int, codes: Sequence[int]) -> str:
-    """A liver beside lesions is only what they leave of it, and is called so."""
-    return PARENCHYMA if code == LIVER and LESION in codes else LABELS[code].name
-
-
 def _slicer_header(mask: LabelMask, codes: Sequence[int], algorithm: str) -> dict[str, str]:
     """The keys by which Slicer knows names, colours, terminology and who drew it."""
     i, j, k = mask.grid.size
@@ -55,7 +47,7 @@ def _slicer_header(mask: LabelMask, codes: Sequence[int], algorithm: str) -> dic
     for n, code in enumerate(codes):
         label, prefix = LABELS[code], f"Segment{n}"
         tags = (
-            f"TerminologyEntry:{_terminology(label, code)}",
+            f"TerminologyEntry:{terminology(code)}",
             "DICOM.SegmentAlgorithmType:AUTOMATIC",
             f"DICOM.SegmentAlgorithmName:{algorithm}",
         )
@@ -71,8 +63,3 @@ def _slicer_header(mask: LabelMask, codes: Sequence[int], algorithm: str) -> dic
             f"{prefix}_Tags": "".join(f"{tag}|" for tag in tags),
         }
     return header
-
-
-def _terminology(label: Label, code: int) -> str:
-    value, meaning = label.snomed
-    return f"{_ANATOMY}~{_CATEGORY[code == LESION]}~{value}^SCT^{meaning}~{_SIDES[label.laterality]}~Anatomic codes - DICOM master list~^^~^^"

@@ -17,8 +17,8 @@ from pydicom.uid import RLELossless
 
 from ...errors import InputError
 from ...memory import demand_memory
+from ...recognition.intensities import guess_modality
 from ...records import Notice
-from ..modality import guess_modality
 from .headers import Frame, whole_dataset
 
 _BYTES_A_PIXEL = 6  # as stored, in units, and stacked
