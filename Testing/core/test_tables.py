@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 import torch
-from liverseg_core import networks
-from liverseg_core.errors import InputError, ModelError
+from liverseg_core.errors import InputError
 from liverseg_core.labels import LABELS
 from liverseg_core.measurements import QUANTITIES
 from liverseg_core.phases import PHASES, phase_named
@@ -97,42 +95,3 @@ def test_body_zscore_ignores_scale_offset_and_the_share_of_air() -> None:
 def test_ct_fixed_is_the_formula() -> None:
     x = torch.tensor([-1000.0, -125.0, 50.0, 150.0, 275.0, 3000.0])
     torch.testing.assert_close(NORMALISATIONS["ct_fixed"](x, x > 0), torch.tensor([-1.75, -1.75, 0.0, 1.0, 2.25, 2.25]))
-
-
-def options_of(name: str, labels: int) -> dict:
-    return {"levels": list(np.linspace(0.1, 0.9, labels - 1))} if name == "threshold" else {}
-
-
-@pytest.mark.parametrize("name", networks.names())
-@pytest.mark.parametrize(("dims", "shape"), [(3, (32, 32, 32)), (2, (1, 48, 32))])
-def test_a_network_maps_channels_to_labels_and_every_parameter_learns(name: str, dims: int, shape: tuple) -> None:
-    network = networks.build(name, channels=2, labels=3, dims=dims, **options_of(name, 3)).train()
-    answers = network(torch.randn(2, 2, *shape))
-    assert answers[0].shape == (2, 3, *shape)
-    sum((answer * torch.randn_like(answer)).sum() for answer in answers).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
-
-
-@pytest.mark.parametrize("name", networks.names())
-def test_a_network_in_use_answers_once_and_survives_saving(name: str) -> None:
-    one, two = (networks.build(name, channels=1, labels=3, **options_of(name, 3)).eval() for _ in range(2))
-    two.load_state_dict(one.state_dict())
-    x = torch.randn(1, 1, 32, 32, 32)
-    assert len(one(x)) == 1
-    torch.testing.assert_close(one(x)[0], two(x)[0], rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("name", networks.names())
-def test_a_network_is_the_same_under_the_same_seed(name: str) -> None:
-    states = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        states.append(networks.build(name, channels=1, labels=3, **options_of(name, 3)).state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values()))
-
-
-def test_an_unknown_network_names_its_neighbour_and_a_wrong_option_is_refused() -> None:
-    with pytest.raises(ModelError, match="did you mean 'unet3d'"):
-        networks.build("unet3", channels=1, labels=2)
-    with pytest.raises(ModelError, match="refuses its options"):
-        networks.build("unet3d", channels=1, labels=2, depth=5)

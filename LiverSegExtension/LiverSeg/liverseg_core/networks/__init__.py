@@ -2,7 +2,8 @@
 
 The file name is the network's name, and its `build(channels=, labels=, dims=, **options)` returns a
 module that maps [n, channels, k, j, i] to a list of logits [n, labels, k', j', i'], finest first:
-one entry in use, more while training where the network has several heads. 2-D networks get k = 1.
+one entry in use, more while training where the network has several heads. 2-D networks get k = 1; a file
+whose network sees nothing else says `DIMS = (2,)`.
 Only the file that was asked for is imported. Files whose names start with an underscore are helpers.
 """
 
@@ -20,6 +21,11 @@ from ..errors import ModelError
 
 def names() -> tuple[str, ...]:
     return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")))
+
+
+def dims_of(name: str) -> tuple[int, ...]:
+    """Which `dims` a network can be built for."""
+    return getattr(import_module(f"{__name__}.{name}"), "DIMS", (2, 3))
 
 
 def build(name: str, *, channels: int, labels: int, dims: int = 3, **options: Any) -> nn.Module:
