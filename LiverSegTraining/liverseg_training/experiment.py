@@ -127,12 +127,12 @@ def _typed(value: Any, expected: str, where: str) -> Any:
     if expected == "tuple[str, ...]" and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     kinds: Mapping[str, tuple[type, ...]] = {
-        "str": (str,), "int": (int,), "float": (int, float), "tuple": (tuple,), "Pair": (tuple,), "Mapping": (Mapping,)
+        "str": (str,), "int": (int,), "float": (int, float), "tuple": (tuple,), "Pair": (tuple,), "Mapping": (Mapping,),
+        "bool": (bool,),
     }  # fmt: skip
     allowed = kinds[expected.partition("[")[0].partition(" ")[0]]
-    demand(
-        isinstance(value, allowed) and not isinstance(value, bool), f"{where} must be of type {expected}, not {value!r}"
-    )
+    fits = isinstance(value, bool) if expected == "bool" else isinstance(value, allowed) and not isinstance(value, bool)
+    demand(fits, f"{where} must be of type {expected}, not {value!r}")
     return value
 
 

@@ -22,6 +22,7 @@ from .cases import data_folder, list_cases, split_cases
 from .checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from .experiment import Experiment
 from .losses import SegmentationLoss
+from .rates import Moment, optimiser_of, turn
 from .sampling import BatchSampler
 
 CHECKPOINT = "last.pt"
@@ -45,7 +46,7 @@ def fit(experiment: Experiment, *, resume: bool = False) -> Path:
     sampler = BatchSampler(
         training_cases(experiment), experiment.stage(), experiment.sampler, experiment.augment, experiment.data.weights
     )
-    loss_of = SegmentationLoss(experiment.loss.terms, experiment.loss.supervision)
+    loss_of = SegmentationLoss(experiment.loss.terms, experiment.loss.supervision, experiment.loss.deep)
     trainee = new_trainee(experiment, device)
     begin = _restore(trainee, folder, experiment) if resume else _start(folder, experiment)
     for step in range(begin, run.max_steps):
@@ -53,8 +54,7 @@ def fit(experiment: Experiment, *, resume: bool = False) -> Path:
         rng = np.random.default_rng((run.seed, step))  # every draw of a step depends on its number alone
         batch = sampler.batch(rng)
         image = shown(batch, experiment.augment, experiment.preprocess.normalisation, rng).to(device)
-        for group in trainee.optimiser.param_groups:
-            group["lr"] = experiment.optim.lr * rate_factor(step, run.max_steps, experiment)
+        turn(trainee.optimiser, Moment(step, run.max_steps), experiment.optim, experiment.schedule)
         with torch.autocast(device.type, torch.bfloat16, enabled=run.amp == "bf16"):
             heads = trainee.network(image)
         loss = loss_of(heads, batch.target.to(device), batch.known.to(device))
@@ -97,20 +97,8 @@ def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
     ]
     pair[1].load_state_dict(pair[0].state_dict())
     network, average = (n.to(device).train() for n in pair)
-    if experiment.optim.kind != "adamw":
-        raise InputError(f"unknown optimiser {experiment.optim.kind!r}; known: adamw")
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=experiment.optim.lr, weight_decay=experiment.optim.weight_decay
-    )
+    optimiser = optimiser_of([network], experiment.optim)
     return Trainee(network, average.requires_grad_(requires_grad=False), optimiser)
-
-
-def rate_factor(step: int, steps: int, experiment: Experiment) -> float:
-    """Share of the learning rate at a step: linear warm-up, a plateau, a linear fall to zero at the end."""
-    schedule = experiment.schedule
-    rise = (step + 1) / max(1, schedule.warmup)
-    fall = (steps - step) / max(1.0, schedule.cooldown * steps)
-    return max(0.0, min(1.0, rise, fall))
 
 
 @torch.no_grad()

@@ -10,6 +10,13 @@ from typing import Any
 from liverseg_core.errors import InputError
 
 Pair = tuple[float, float]
+LOSS_TERMS: Mapping[str, tuple[str, ...]] = {  # kind of a term -> what else its row may hold (losses.py makes them)
+    "dice": ("smooth", "squared", "batch", "one_sided"),
+    "tversky": ("alpha", "beta", "smooth", "batch"),
+    "ce": (),
+    "bce": (),
+}
+DEEP: Mapping[str, tuple[str, ...]] = {"pow2": ("drop_last",), "alpha": ("start", "decay", "every")}
 
 
 @dataclass(frozen=True)
@@ -86,14 +93,18 @@ class Network:
 
 @dataclass(frozen=True)
 class Loss:
-    """[loss]: terms are {kind, weight}; `supervision` weighs the heads, finest first."""
+    """[loss]: terms are {kind, weight, ...} of LOSS_TERMS; `supervision` weighs the heads, finest first, or `deep` does,
+    {kind, ...} of DEEP."""
 
     terms: tuple[Mapping[str, Any], ...] = ({"kind": "dice", "weight": 1.0}, {"kind": "ce", "weight": 1.0})
     supervision: tuple[float, ...] = (1.0,)
+    deep: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for term in self.terms:
-            known_keys(term, ("kind", "weight"), "loss.terms")
+            known_row(term, LOSS_TERMS, "loss.terms", "weight")
+        if self.deep:
+            known_row(self.deep, DEEP, "loss.deep")
 
 
 @dataclass(frozen=True)
@@ -131,24 +142,43 @@ class Augment:
 
 @dataclass(frozen=True)
 class Optim:
-    """[optim]"""
+    """[optim]: `groups` are parts of the network (a name in the path of its parameters) with a share of the rate."""
 
     kind: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 1e-2
     clip: float = 1.0
+    beta2: float = 0.999
+    momentum: float = 0.9
+    nesterov: bool = False
+    groups: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """[schedule]: warm up, hold, then fall to zero over the last `cooldown` of max_steps."""
+    """[schedule]: rates.SCHEDULES. hold: warm up, hold, fall to zero over the last `cooldown` of max_steps. poly, cosine.
+    step: times `factor` every `every` epochs. onecycle: `freeze_epochs` with the parts in `freeze` frozen, then the
+    cycle. plateau: times `factor` after `patience` looks without a better score."""
 
     kind: str = "hold"
     warmup: int = 100
     cooldown: float = 0.3
+    power: float = 0.9
+    every: int = 30
+    factor: float = 0.8
+    pct_start: float = 0.3
+    div: float = 5.0
+    patience: int = 10
+    freeze_epochs: int = 0
+    freeze: tuple[str, ...] = ()
+    freeze_norms: bool = False
 
     def __post_init__(self) -> None:
-        one_of("schedule.kind", self.kind, ("hold",))
+        one_of("schedule.kind", self.kind, ("hold", "poly", "step", "cosine", "onecycle", "plateau"))
+        demand(
+            self.every > 0 and 0 < self.pct_start < 1 and self.div > 0,
+            "schedule: every, pct_start and div must be positive, pct_start below 1",
+        )
 
 
 @dataclass(frozen=True)
@@ -178,6 +208,12 @@ def known_keys(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> No
             near = get_close_matches(key.lower(), allowed, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}"
             raise InputError(f"{where}: unknown key {key!r}; {hint}")
+
+
+def known_row(row: Mapping[str, Any], table: Mapping[str, Sequence[str]], where: str, *always: str) -> None:
+    """A table {kind, ...} whose kind is a key of `table` and whose other keys are those of that row."""
+    one_of(f"{where}.kind", str(row.get("kind", "")), tuple(table))
+    known_keys(row, ("kind", *always, *table[row["kind"]]), f"{where} {row['kind']}")
 
 
 def one_of(where: str, value: str, allowed: Sequence[str]) -> None:

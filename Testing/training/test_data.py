@@ -20,11 +20,9 @@ from liverseg_training.cases import list_cases, split_cases
 from liverseg_training.contrast import HELD_OUT, random_curve, simulated
 from liverseg_training.experiment import Experiment
 from liverseg_training.fit import training_cases
-from liverseg_training.losses import SegmentationLoss, merge_unknown
 from liverseg_training.negatives import BODIES
 from liverseg_training.sampling import BatchSampler, View, _look
 from liverseg_training.sections import Augment, Sampler
-from monai.losses import DiceCELoss
 
 QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))
 
@@ -250,52 +248,6 @@ def test_blur_and_thick_slices_keep_the_mean_and_lose_detail() -> None:
     for worn in (blurred(noise, [1.5, 1.5, 1.5]), thick(noise, 0, 3.0)):
         assert float(worn.mean()) == pytest.approx(float(noise.mean()), abs=0.01)
         assert float(worn.std()) < 0.7 * float(noise.std())
-
-
-def test_the_loss_is_monai_s_where_everything_is_known() -> None:
-    torch.manual_seed(0)
-    logits, target = torch.randn(2, 3, 6, 6, 6), torch.randint(0, 3, (2, 1, 6, 6, 6))
-    ours = SegmentationLoss([{"kind": "dice", "weight": 1.0}, {"kind": "ce", "weight": 1.0}], [1.0])
-    theirs = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
-    known = torch.ones(2, 3, dtype=torch.bool)
-    foreground_dice = theirs.dice(logits, target) + torch.nn.functional.cross_entropy(logits, target[:, 0])
-    torch.testing.assert_close(ours([logits], target, known), foreground_dice, atol=1e-5, rtol=1e-5)
-
-
-def test_an_unknown_structure_counts_as_background_exactly() -> None:
-    """p(background) becomes p(background) + p(unknown); the others stay as they were."""
-    torch.manual_seed(0)
-    logits = torch.randn(2, 4, 2, 2, 2)
-    known = torch.tensor([[True, True, False, True], [True, True, True, True]])
-    before, after = logits.softmax(1), merge_unknown(logits, known).softmax(1)
-    torch.testing.assert_close(after[0, 0], before[0, 0] + before[0, 2])
-    torch.testing.assert_close(after[0, [1, 3]], before[0, [1, 3]])
-    assert float(after[0, 2].max()) < 1e-6
-    torch.testing.assert_close(after[1], before[1])
-
-
-def test_predicting_an_unknown_structure_on_background_costs_nothing() -> None:
-    target = torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8)
-    logits = torch.zeros(1, 3, 4, 4, 4)
-    logits[:, 2] = 12.0
-    ce = SegmentationLoss([{"kind": "ce"}], [1.0])
-    assert float(ce([logits], target, torch.tensor([[True, True, False]]))) < 1e-3
-    assert float(ce([logits], target, torch.tensor([[True, True, True]]))) > 5
-
-
-def test_coarser_heads_are_weighed_and_the_sum_normalised() -> None:
-    torch.manual_seed(0)
-    fine, target, known = (
-        torch.randn(1, 2, 8, 8, 8),
-        torch.randint(0, 2, (1, 1, 8, 8, 8)),
-        torch.ones(1, 2, dtype=torch.bool),
-    )
-    coarse = torch.randn(1, 2, 4, 4, 4)
-    one, other = (SegmentationLoss([{"kind": "ce"}], [1.0])([h], target, known) for h in (fine, coarse))
-    both = SegmentationLoss([{"kind": "ce"}], [1.0, 0.5])([fine, coarse], target, known)
-    torch.testing.assert_close(both, (one + 0.5 * other) / 1.5)
-    with pytest.raises(InputError, match="unknown loss 'focal'"):
-        SegmentationLoss([{"kind": "focal"}], [1.0])
 
 
 def test_a_case_without_its_meta_is_not_a_case(tmp_path) -> None:

@@ -52,7 +52,9 @@ def test_a_missing_key_and_a_missing_file_are_one_sentence(raw: dict, tmp_path) 
     [
         ("loss.terms=[{kind='dice', wieght=3}]", "unknown key 'wieght'; did you mean 'weight'"),
         ("data.weights={ct=1.0}", "data.weights must be one of CT, MR"),
-        ("schedule.kind=cosine", "schedule.kind must be one of hold"),
+        ("schedule.kind=linear", "schedule.kind must be one of hold"),
+        ("optim.nesterov=1", "nesterov must be of type bool"),
+        ("loss.deep={kind='alpha', evry=3}", "did you mean 'every'"),
         ("experiment.amp=fp16", "experiment.amp must be one of"),
         ("augment.flip={i=0.5}", "augment.flip must be one of j, k"),
         ("optim.lr=fast", "lr must be of type float"),

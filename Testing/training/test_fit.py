@@ -22,7 +22,7 @@ from liverseg_training.__main__ import main
 from liverseg_training.checkpoints import load_checkpoint
 from liverseg_training.experiment import Experiment, experiment_from
 from liverseg_training.export import export
-from liverseg_training.fit import CHECKPOINT, device_named, fit, follow, history, new_trainee, rate_factor
+from liverseg_training.fit import CHECKPOINT, device_named, fit, follow, history, new_trainee
 from liverseg_training.validate import pairs, summary, validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,15 +145,6 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tiny: Experi
     with pytest.raises(InputError, match="the batch is kept"):
         fit(tiny)
     assert (Path(tiny.experiment.out_dir) / "nan_batch.pt").exists()
-
-
-def test_the_rate_rises_holds_and_falls_to_zero(tiny: Experiment) -> None:
-    experiment = replace(tiny, schedule=replace(tiny.schedule, warmup=10, cooldown=0.2))
-    rates = [rate_factor(step, 100, experiment) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9:80] == [1.0] * 71
-    assert rates[90] == pytest.approx(0.5)
-    assert 0 < rates[99] <= 0.05
 
 
 def test_the_average_follows_by_its_decay() -> None:
