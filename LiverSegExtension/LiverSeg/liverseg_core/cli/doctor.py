@@ -7,7 +7,8 @@ import json
 import os
 import platform
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
 
 from .. import __version__
 from ..errors import LiverSegError
@@ -15,6 +16,7 @@ from ..library import installed, model_roots, verify
 from ..memory import free_bytes
 from .events import Terminal
 
+_IMPORTED = ("numpy", "SimpleITK", "scipy", "pydicom", "safetensors.torch", "torch")
 _PACKAGES = ("numpy", "SimpleITK", "torch", "monai", "scipy", "pydicom", "safetensors")
 
 
@@ -28,6 +30,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         "free_memory_gb": round(free_bytes() / 2**30, 1),
         "packages": {name: _version(name) for name in _PACKAGES},
         "torch": _torch(),
+        "problem": _problem(),
         "models": _models(),
         "model_folders": [str(root) for root in model_roots()],
     }
@@ -48,6 +51,16 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _problem() -> str:
+    """What of the stack cannot be imported, or ""; MONAI is only looked for, because no shipped model needs it."""
+    for name in _IMPORTED:
+        try:
+            import_module(name)
+        except Exception as problem:  # a broken wheel raises whatever it likes
+            return f"{name} cannot be imported: {problem}"
+    return "" if find_spec("monai") is not None else "monai is not installed"
 
 
 def _torch() -> dict[str, object]:

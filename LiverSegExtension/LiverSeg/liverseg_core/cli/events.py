@@ -31,6 +31,8 @@ class Terminal:
         self._lock = threading.Lock()
 
     def started(self) -> None:
+        if self.json_lines:
+            _lead_own_group()
         self.event("started", pid=os.getpid(), protocol=PROTOCOL)
 
     def event(self, event: str, **facts: Any) -> None:
@@ -139,6 +141,17 @@ def _parent_gone() -> Callable[[], bool]:
         return lambda: bool(handle) and ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == signalled
     parent = os.getppid()
     return lambda: os.getppid() != parent
+
+
+def _lead_own_group() -> None:
+    """A machine that ends this process by its group must reach the children, and never itself.
+
+    Only in the process that is the command: a program that calls main() stays in the session of its terminal.
+    """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    command = spec is not None and spec.name == "liverseg_core.__main__"
+    if command and sys.platform != "win32" and os.getpgrp() != os.getpid():
+        os.setsid()
 
 
 def _end(terminal: Terminal, reason: str, leave: Callable[[int], None] = os._exit) -> None:
