@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
+from liverseg_core.networks.unet3d import joined
 from torch import nn
 
 WIDTHS = (32, 64, 128, 256, 320, 320)  # of nnU-Net's plain network: 31.2 million parameters
@@ -28,6 +29,7 @@ class NnUNetLike(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.lean = False
         self.encoder = nn.ModuleList(
             nn.Sequential(*_layer(i, o, 1 if n == 0 else 2), *_layer(o, o))
             for n, (i, o) in enumerate(zip((1, *WIDTHS), WIDTHS))
@@ -44,9 +46,9 @@ class NnUNetLike(nn.Module):
             skips.append(x)
         skips.pop()
         for depth in reversed(range(len(skips))):
-            x = self.lift[depth](x)
-            x = torch.cat([x, skips.pop()], dim=1)
-            for layer in self.decoder[depth]:
+            convolution, *others = self.decoder[depth]
+            x = joined(self.lift[depth], convolution, x, skips, lean=self.lean)
+            for layer in others:
                 x = layer(x)
         return [self.head(x)]
 
@@ -174,11 +176,13 @@ def ours(job: Job) -> tuple[Callable[[], None], Windows]:
     from dataclasses import replace
 
     from liverseg_core import preparation
+    from liverseg_core.ahead import ready
     from liverseg_core.geometry import as_image
     from liverseg_core.memory import keep_freed_memory
     from liverseg_core.models import Model
-    from liverseg_core.pipeline import segment_scan
     from liverseg_core.reading import read_scan
+    from liverseg_core.stages import drawn
+    from liverseg_core.walk import Walk
 
     keep_freed_memory()
     model = shipped()
@@ -187,10 +191,10 @@ def ours(job: Job) -> tuple[Callable[[], None], Windows]:
         fine = replace(model.card.stages[1], window=tuple(job["patch"]), **changes)
         preparation.grown = lambda *_: None  # random weights draw everywhere: nothing was cut, whatever it touches
         model = Model(replace(model.card, stages=(model.card.stages[0], fine)), (model.networks[0], network_of(job)))
+    model = ready(model)
 
     def work() -> None:
-        scan = read_scan(Path(job["scan"]), "ct_portal")
-        mask = segment_scan(scan, model, device=job["device"]).mask
+        mask = drawn(read_scan(Path(job["scan"]), "ct_portal"), model, "standard", job["device"], Walk())[0]
         sitk.WriteImage(as_image(mask.voxels, mask.grid), job["out"], useCompression=True)
 
     return work, Windows(nn.Identity(), None)
@@ -254,8 +258,17 @@ def _turned(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.
 WAYS = {"ours": ours, "nnunet": nnunet, "monai": monai, "two_step": two_step}
 
 
-def main() -> None:
+def peak_mb() -> float:
+    """The most this process held. `getrusage` would begin at what the process that started it held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text(encoding="ascii").partition("VmHWM:")[2].split()[0]) / 1024
     import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main() -> None:
     import warnings
 
     warnings.simplefilter("ignore")
@@ -266,8 +279,7 @@ def main() -> None:
         began = time.perf_counter()
         work()
         took.append(time.perf_counter() - began + network.missing_s())
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": min(took), "peak_mb": peak_mb, "windows": network.seen}))
+    print(json.dumps({"seconds": min(took), "peak_mb": peak_mb(), "windows": network.seen}))
 
 
 if __name__ == "__main__":

@@ -11,21 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
-from liverseg_core import inference, networks, windows
-from liverseg_core.ahead import ModelAhead
+from liverseg_core import fastform, inference, networks, preparation, windows
+from liverseg_core.ahead import ModelAhead, ready
 from liverseg_core.errors import MemoryShortageError, ModelError
-from liverseg_core.fastform import fast_form, half_type, laid_out
-from liverseg_core.geometry import Grid
+from liverseg_core.fastform import FastForm, fast_form, half_type, laid_out
+from liverseg_core.geometry import Grid, as_image, grid_of
 from liverseg_core.inference import infer
 from liverseg_core.library import BUNDLE, DEFAULT_MODEL
 from liverseg_core.models import load_model
+from liverseg_core.networks.unet3d import joined
 from liverseg_core.pipeline import segment_scan
 from liverseg_core.preparation import grown, lay, stage_grid
 from liverseg_core.records import LabelMask, Logits, PreparedScan, Scan
 from liverseg_core.restoration import restore
 from liverseg_core.synthetic import abdomen
 from phantoms import GRIDS, bright_liver, ellipsoid, known_model, known_stage, overlap, saved_model
+from scipy import ndimage
 
 CPU = torch.device("cpu")
 SMALL = known_stage(network="unet3d", options={"widths": (4, 8, 8)}, window=(32, 32, 32))
@@ -47,6 +50,24 @@ def test_the_fast_form_is_the_same_function() -> None:
     plain, x = small_network(), torch.randn(1, 1, 16, 24, 32)
     with torch.inference_mode():
         torch.testing.assert_close(fast_form(plain, CPU, None)(laid_out(x, CPU))[0], plain(x)[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("slab", [1 << 21, 3000, 1])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_joining_without_laying_side_by_side_is_the_same_function(monkeypatch, slab: int, dims: int) -> None:
+    monkeypatch.setattr("liverseg_core.networks.unet3d._SLAB_VOXELS", slab)
+    torch.manual_seed(0)
+    plain = networks.build("unet3d", channels=1, labels=2, dims=dims, widths=(4, 8, 8)).eval()
+    x = torch.randn(1, 1, 16, 24, 32) if dims == 3 else torch.randn(3, 1, 1, 24, 32)
+    lean = fast_form(plain, CPU, None)
+    assert lean.lean
+    assert not plain.lean
+    lift, convolution = torch.nn.ConvTranspose3d(3, 4, 2, 2), torch.nn.Conv3d(9, 2, 3, padding=1)  # with biases
+    low, skip = torch.randn(1, 3, 5, 6, 7), torch.randn(1, 5, 10, 12, 14)
+    with torch.inference_mode():
+        torch.testing.assert_close(lean(x)[0], plain(x)[0], atol=1e-5, rtol=1e-4)
+        one, other = (joined(lift, convolution, low, [skip], lean=lean) for lean in (True, False))
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_the_fast_form_leaves_the_network_of_training_alone() -> None:
@@ -87,7 +108,7 @@ def test_the_shipped_model_draws_the_same_in_its_fast_form(monkeypatch, contrast
     scan, _, _ = abdomen(contrast)
     model = load_model(BUNDLE / DEFAULT_MODEL)
     fast = segment_scan(scan, model, device="cpu").mask.voxels == 1
-    monkeypatch.setattr(inference, "fast_form", lambda network, *_: network)
+    monkeypatch.setattr(fastform, "fast_form", lambda network, *_: network)
     monkeypatch.setattr(inference, "half_type", lambda _: None)
     plain = segment_scan(scan, model, device="cpu").mask.voxels == 1
     assert overlap(fast, plain) >= 0.999
@@ -279,30 +300,104 @@ def test_laying_a_block_is_laying_the_scan_and_cutting_the_block(name: str) -> N
         np.testing.assert_allclose(lay(scan, block), lay(scan, lattice)[block.slices_in(lattice)], atol=2e-3)
 
 
-def plainly_restored(logits: Logits, grid: Grid) -> np.ndarray:
-    """SciPy's own linear interpolation of every logit over the whole scan, then the largest."""
+@pytest.mark.parametrize("spacing_mm", [(2.0, 4.0, 3.0), (1.2, 1.2, 9.0), (7.0, 1.2, 1.2), (200.0, 200.0, 200.0)])
+def test_averaging_before_laying_is_simpleitk_s(spacing_mm: tuple) -> None:
+    """Whole blocks, the last one filled up with its last voxel; clipped before, not after."""
+    grid = replace(GRIDS["sagittal"], spacing_mm=(1.0, 1.0, 1.0), size=(23, 21, 17))
+    voxels = np.random.default_rng(0).integers(-1000, 1000, grid.array_shape, dtype=np.int16)
+    factors = np.minimum(np.maximum(np.floor(np.array(spacing_mm)[[1, 2, 0]]).astype(int), 1), grid.size)
+    missing = [(0, int(-n % f)) for n, f in zip(grid.array_shape, factors[::-1])]
+    clipped = np.pad(np.clip(voxels, -125, 275).astype(np.float32), missing, mode="edge")
+    expected = sitk.BinShrink(as_image(clipped, replace(grid, size=clipped.shape[::-1])), [int(f) for f in factors])
+    region = grid.canonical().respaced(spacing_mm)
+    means, coarse = preparation._shrunk(voxels, grid, region, preparation._clipped)
+    np.testing.assert_allclose(means, sitk.GetArrayFromImage(expected), atol=1e-3)
+    assert coarse.matches(grid_of(expected))
+
+
+@pytest.mark.parametrize(("large", "times"), [(1e9, 0), (1.0, 1)])
+def test_freed_memory_goes_back_before_a_large_window(monkeypatch, large: float, times: int) -> None:
+    called = []
+    monkeypatch.setattr(inference, "_LARGE_BYTES", large)
+    monkeypatch.setattr(inference, "return_large_blocks", lambda: called.append(1))
+    infer(noise(32, 32, 32), SMALL, small_network(), device=CPU)
+    assert len(called) == times
+
+
+def plainly_restored(logits: Logits, grid: Grid, *, leads: bool) -> np.ndarray:
+    """SciPy's own linear interpolation over the whole scan: of every logit, then the largest; or of every code's lead
+    over the best other one, then the one that is ahead."""
     from scipy.ndimage import map_coordinates
 
     k, j, i = np.indices(grid.array_shape)
     points = grid.world_mm(np.stack([i, j, k], axis=-1).reshape(-1, 3).astype(float))
     index = logits.grid.index_of(points)[:, ::-1].T
     inside = (index > -0.499).all(axis=0) & (index < np.array(logits.grid.array_shape)[:, None] - 0.501).all(axis=0)
-    each = np.stack([map_coordinates(channel, index, order=1, mode="nearest") for channel in logits.tensor.numpy()])
+    z = logits.tensor.numpy()
+    if leads:
+        z = np.stack([0 * z[0], *(z[n] - np.delete(z, n, axis=0).max(axis=0) for n in range(1, len(z)))])
+    each = np.stack([map_coordinates(channel, index, order=1, mode="nearest") for channel in z])
     codes = np.array([0, *logits.labels])
     return np.where(inside, codes[each.argmax(axis=0)], 0).reshape(grid.array_shape)
 
 
-@pytest.mark.parametrize("slab", [1 << 24, 3000])
-def test_restoring_by_block_and_slab_is_restoring_everything(monkeypatch, slab: int) -> None:
-    monkeypatch.setattr("liverseg_core.restoration._SLAB_VOXELS", slab)
-    grid = GRIDS["oblique"]
-    source = grid.canonical().respaced((4.0, 4.0, 4.0))
-    z = torch.from_numpy(np.random.default_rng(1).normal(size=(3, *source.array_shape)).astype(np.float32))
+def smooth_noise(source: Grid, labels: tuple[int, ...]) -> Logits:
+    shape = (1 + len(labels), *source.array_shape)
+    z = torch.from_numpy(np.random.default_rng(1).normal(size=shape).astype(np.float32))
     smooth = torch.nn.functional.avg_pool3d(z[None], 5, 1, 2)[0]
     smooth[0] += 0.05
-    logits = Logits(smooth, source, (1, 3))
-    ours = restore(logits, grid).voxels
-    assert (ours == plainly_restored(logits, grid)).mean() > 0.999
+    return Logits(smooth, source, labels)
+
+
+@pytest.mark.parametrize("slab", [1 << 24, 3000])
+@pytest.mark.parametrize("name", ["oblique", "sagittal", "left-handed", "thick slices"])
+def test_restoring_by_block_and_slab_is_restoring_everything(monkeypatch, name: str, slab: int) -> None:
+    """One code: as if every logit were interpolated; several: their leads, which is the same but where three meet."""
+    monkeypatch.setattr("liverseg_core.restoration._SLAB_VOXELS", slab)
+    grid = GRIDS[name]
+    source = grid.canonical().respaced((4.0, 4.0, 4.0))
+    one, two = smooth_noise(source, (1,)), smooth_noise(source, (1, 3))
+    assert (restore(one, grid).voxels == plainly_restored(one, grid, leads=False)).mean() > 0.9999
+    assert (restore(two, grid).voxels == plainly_restored(two, grid, leads=True)).mean() > 0.9999
+    assert (restore(two, grid).voxels == plainly_restored(two, grid, leads=False)).mean() > 0.95
+
+
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("name", ["oblique", "left-handed"])
+def test_a_region_smaller_than_the_scan_is_restored_up_to_its_faces(name: str, step: int) -> None:
+    """An organ that the region cuts on one side ends there, half a voxel beyond the last centre; the rest is smooth."""
+    grid = GRIDS[name]
+    lattice = grid.canonical().respaced((5.0, 5.0, 5.0))
+    source = lattice.cropped((4, 3, 3), np.asarray(lattice.size) - (6, 5, 5))
+    k, j, i = np.indices(source.array_shape)
+    lead = (5.1 - np.sqrt((k - 4) ** 2 + (j - 1) ** 2 + i**2))[::step, ::step, ::step]
+    logits = Logits(torch.from_numpy(np.stack([0 * lead, lead]).astype(np.float32)), source, (1,))
+    ours, plain = restore(logits, grid).voxels, plainly_restored(logits, grid, leads=False)
+    assert plain.any()
+    assert (ours != plain).sum() <= 2
+
+
+def test_a_grid_that_is_turned_against_the_network_s_is_refused() -> None:
+    with pytest.raises(ValueError, match="along the axes"):
+        restore(smooth_noise(GRIDS["oblique"], (1,)), GRIDS["plain"])
+
+
+def test_what_post_processing_decided_holds_on_the_scan_s_own_grid() -> None:
+    """A hole that it filled is full, an island that it lost is gone, though the logits say otherwise."""
+    source = Grid((24, 24, 24), (3.0, 3.0, 3.0))
+    fine = source.respaced((1.0, 1.0, 1.0))
+    z = torch.full((2, *source.array_shape), -1.0)
+    z[1, 4:14, 4:14, 4:14], z[1, 18:20, 18:20, 18:20], z[1, 8:10, 8:10, 8:10] = 1.0, 1.0, -3.0
+    z[0] = 0.0
+    logits = Logits(z, source, (1,))
+    seen = np.zeros(source.array_shape, np.uint8)
+    seen[4:14, 4:14, 4:14] = 1
+    raw, kept = restore(logits, fine), restore(logits, fine, LabelMask(seen, source))
+    assert ndimage.label(raw.voxels)[1] == 2
+    assert not raw.voxels[25:29, 25:29, 25:29].all()
+    assert ndimage.label(kept.voxels)[1] == 1
+    assert ndimage.label(np.pad(kept.voxels == 0, 1, constant_values=True))[1] == 1
+    assert kept.voxels.sum() == pytest.approx(30**3, rel=0.02)  # corners are rounded
 
 
 def test_a_model_loads_while_the_scan_is_read_and_its_errors_wait(tmp_path, monkeypatch) -> None:
@@ -313,6 +408,37 @@ def test_a_model_loads_while_the_scan_is_read_and_its_errors_wait(tmp_path, monk
     assert begun.take(good).card.name == "known-answer"  # the scan asked for another one: nobody hears of it
     with pytest.raises(ModelError):
         begun.take(bad)
+
+
+def test_a_model_made_ready_draws_what_it_draws_otherwise(monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    scan, plain = bright_liver(GRIDS["plain"]), known_model()
+    quick = ready(plain)
+    assert all(isinstance(network, FastForm) and network.bytes_a_voxel for network in quick.networks)
+    one, other = (segment_scan(scan, model, device="cpu").mask.voxels for model in (plain, quick))
+    assert (one == other).all()
+
+
+def test_a_model_stays_as_it_came_where_a_gpu_is_better_or_memory_is_short(monkeypatch) -> None:
+    model = known_model()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        assert ready(model) is model
+    monkeypatch.setattr(windows, "bytes_a_voxel", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    assert ready(model) is model
+
+
+@pytest.mark.skipif(half_type(CPU) is None, reason="in float32 the first convolution answers with channels first")
+def test_one_channel_leads_to_channels_last() -> None:
+    """A tensor of one channel passes for both layouts: the first convolution must not take it for the other."""
+    form = FastForm(torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1), Listed()), 3, CPU, torch.bfloat16)
+    with torch.inference_mode():
+        assert form(laid_out(torch.randn(1, 1, 6, 6, 6), CPU)).stride(1) == 1
+
+
+class Listed(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [x]
 
 
 def test_prediction_imports_torch_and_no_monai() -> None:

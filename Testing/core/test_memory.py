@@ -92,3 +92,16 @@ def test_a_scan_that_leaves_no_room_to_work_is_refused_before_it_is_prepared(mon
 def test_kept_memory_is_asked_for_without_harm() -> None:
     code = "from liverseg_core.memory import keep_freed_memory; keep_freed_memory(); bytearray(1 << 26)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(memory.__file__).parents[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_large_blocks_go_back_when_they_are_asked_back() -> None:
+    """200 MB, touched and freed: kept first, then returned."""
+    code = (
+        "from pathlib import Path\nfrom liverseg_core.memory import _allocate, keep_freed_memory, return_large_blocks\n"
+        "held = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * 4096 // 10**6\n"
+        "keep_freed_memory()\nbefore = held()\nblock = bytearray(200_000_000)\nguard = bytearray(50_000)\ndel block\n"
+        "kept = held()\nreturn_large_blocks()\nreturned = held()\nblock = bytearray(300_000_000)\ndel block\n"
+        "if _allocate(): assert kept - before > 190 and returned - before < 10 and held() - before < 10, (before, kept, returned)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(memory.__file__).parents[1])

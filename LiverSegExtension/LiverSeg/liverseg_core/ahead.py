@@ -1,7 +1,9 @@
-"""What can begin while the scan is still being read: importing torch and loading the model, which take a second."""
+"""What can begin while the scan is still being read: importing torch, loading the model and bringing it into shape."""
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -29,12 +31,35 @@ class ModelAhead:
             return self._model
         from .models import load_model
 
-        return load_model(folder)
+        return ready(load_model(folder))
 
     def _load(self) -> None:
         try:
             from .models import load_model
 
-            self._model = load_model(self._folder)
+            self._model = ready(load_model(self._folder))
+            gc.freeze()  # torch's 200,000 objects stay to the end: looking through them for garbage takes .1 s
         except Exception as problem:
             self._problem = problem
+
+
+def ready(model: Model) -> Model:
+    """The model with its networks in their fast form, measured, where the CPU is the best device there is; elsewhere,
+    and where memory is short (inference will say so in words), as it came."""
+    import torch
+
+    from .fastform import FastForm, half_type
+    from .windows import bytes_a_voxel
+
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return model
+    cpu, forms = torch.device("cpu"), []
+    try:
+        with torch.inference_mode():
+            for stage, network in zip(model.card.stages, model.networks):
+                form = FastForm(network, stage.dims, cpu, half_type(cpu))
+                form.bytes_a_voxel = bytes_a_voxel(form, stage, cpu)
+                forms.append(form)
+    except (RuntimeError, MemoryError):
+        return model
+    return replace(model, networks=tuple(forms))

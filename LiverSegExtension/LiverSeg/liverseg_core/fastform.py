@@ -6,6 +6,7 @@ Training keeps the plain network: there the plain form is the faster one.
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -31,7 +32,8 @@ def half_type(device: torch.device) -> torch.dtype | None:
 def fast_form(network: nn.Module, device: torch.device, half: torch.dtype | None) -> nn.Module:
     """A copy on `device` with the weights of its convolutions in `half`, to be run under autocast to that type.
 
-    On a CPU it also keeps channels last, which is what oneDNN computes in; `network` stays as it was.
+    On a CPU it also keeps channels last, which is what oneDNN computes in, and a network that can be `lean` with its
+    memory is. `network` stays as it was.
     """
     memo: dict[int, object] = {}
     for module in network.modules():
@@ -42,9 +44,27 @@ def fast_form(network: nn.Module, device: torch.device, half: torch.dtype | None
     if device.type == "cpu":
         form = _normalised_by_group(form)
         for weights in form.parameters():
-            if weights.ndim == 5:
-                weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
+            if weights.ndim == 5:  # a clone: of one channel both layouts are contiguous, and convolutions take the other
+                weights.data = weights.data.clone(memory_format=torch.channels_last_3d)
     return form
+
+
+class FastForm(nn.Module):
+    """The fast form at work: a block on `device` -> the finest logits there. A 2-D network gets slices as a batch."""
+
+    def __init__(self, network: nn.Module, dims: int, device: torch.device, half: torch.dtype | None) -> None:
+        super().__init__()
+        self.form, self.dims = fast_form(network, device, half), dims
+        self.device, self.short = device, half
+        self.bytes_a_voxel: float | None = None  # what it holds for each voxel of its window, once that was measured
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, self.short) if self.short is not None else nullcontext():
+            if self.dims == 3:
+                answer: torch.Tensor = self.form(x)[0]
+                return answer
+            folded: torch.Tensor = self.form(x[0].transpose(0, 1)[:, :, None])[0]  # of [k, channel, 1, j, i]
+            return folded[:, :, 0].transpose(0, 1)[None]
 
 
 def laid_out(x: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -69,6 +89,8 @@ class _GroupOfOne(nn.Module):
 
 
 def _normalised_by_group(network: nn.Module) -> nn.Module:
+    if hasattr(network, "lean"):
+        network.lean = True  # type: ignore[assignment]
     for name, child in network.named_children():
         if isinstance(child, _NORMS) and not child.track_running_stats:
             setattr(network, name, _GroupOfOne(child))

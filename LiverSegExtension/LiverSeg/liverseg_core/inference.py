@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from math import prod
 from typing import TypeVar
@@ -12,9 +11,9 @@ import torch
 from torch import nn
 
 from .errors import InputError, MemoryShortageError
-from .fastform import fast_form, half_type, laid_out
+from .fastform import FastForm, half_type, laid_out
 from .geometry import IntTriple
-from .memory import demand_memory, spelled
+from .memory import demand_memory, return_large_blocks, spelled
 from .model_card import Stage
 from .records import Logits, PreparedScan
 from .windows import blend, bytes_a_voxel, free_on, tiles, windows
@@ -24,6 +23,7 @@ Look = Callable[[torch.Tensor], torch.Tensor]
 T = TypeVar("T")
 _ADVICE = "use --quality fast, a device or machine with more, or close other programs"
 _ANSWER_BYTES = 12.0  # a voxel and channel: the sum in float32, one tile's share of it, and one copy on the way
+_LARGE_BYTES = 1e9  # a window that needs more is worth giving freed memory back for
 _SHORTAGES = ("out of memory", "not enough memory", "can't allocate memory", "could not create a memory")
 _AXES = {"k": 2, "j": 3, "i": 4}  # of [n, channel, k, j, i]
 
@@ -39,21 +39,24 @@ def infer(
     mirrored: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> Logits:
-    """Logits of one stage, float32 on the CPU; `network` itself stays as it is.
+    """Logits of one stage, float32 on the CPU; `network` itself stays as it is. One that is a FastForm already was
+    made for this device and type.
 
     `half` computes in 16 bits where the device is fast at it. `mirrored` averages over the axes that training
     flipped. The largest window that fits is taken, and the next smaller one when the device says that it did not;
     MemoryShortageError when not even the smallest fits.
     """
-    look = _look(network, stage, device, half=half)
-    work = partial(_over, prepared.tensor, stage, look, _ways(stage, mirrored=mirrored), device)
+    form = _formed(network, stage, device, half=half)
+    work = partial(_over, prepared.tensor, stage, form, _ways(stage, mirrored=mirrored), device)
     shape = prepared.tensor.shape[2:]
     demand_memory(_ANSWER_BYTES * (1 + len(stage.labels)) * prod(shape), "the answer of the network", _ADVICE)
-    each = _tried(lambda: bytes_a_voxel(look, stage, device), device)
+    each = form.bytes_a_voxel or _tried(lambda: bytes_a_voxel(form, stage, device), device)
     window = (0, 0, 0)
     for window in windows(shape, stage):
         if each is None or each * prod(window) > free_on(device):
             continue
+        if device.type == "cpu" and each * prod(window) > _LARGE_BYTES:
+            return_large_blocks()
         answer = _tried(partial(work, window, progress), device)
         if answer is not None:
             return Logits(answer, prepared.grid, stage.labels)
@@ -88,21 +91,13 @@ def _mps_works() -> bool:
     return True
 
 
-def _look(network: nn.Module, stage: Stage, device: torch.device, *, half: bool) -> Look:
-    """Block on the device -> finest logits there, in the network's fast form; a 2-D network gets slices as a batch."""
-    short = half_type(device) if half else None
-    form = _tried(lambda: fast_form(network, device, short), device)
+def _formed(network: nn.Module, stage: Stage, device: torch.device, *, half: bool) -> FastForm:
+    if isinstance(network, FastForm):
+        return network
+    form = _tried(lambda: FastForm(network, stage.dims, device, half_type(device) if half else None), device)
     if form is None:
         raise MemoryShortageError(f"the weights of the network do not fit into the memory of {device}; {_ADVICE}")
-
-    def look(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, short) if short is not None else nullcontext():
-            if stage.dims == 3:
-                return form(x)[0]
-            folded = x[0].transpose(0, 1)[:, :, None]  # [k, channel, 1, j, i]
-            return form(folded)[0][:, :, 0].transpose(0, 1)[None]
-
-    return look
+    return form
 
 
 def _over(

@@ -41,11 +41,26 @@ def keep_freed_memory() -> None:
 
     For a process that ends with its work; elsewhere (another system, another C library) it does nothing.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap, too
-            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: which does not shrink
+    _allocate(
+        (-4, 0),  # M_MMAP_MAX: large blocks come from the heap, too
+        (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: which does not shrink
+    )
+
+
+def return_large_blocks() -> None:
+    """The end of `keep_freed_memory` for blocks above 32 MB, and what is free now goes back at once.
+
+    For windows of gigabytes: freed blocks of half a gigabyte are holes that the next one just fails to fit into
+    (measured: 31 million parameters hold 1.8 GB instead of 2.5 this way, in a tenth more time).
+    """
+    if _allocate((-3, 2**25), (-4, 2**16)):  # M_MMAP_THRESHOLD at its most, and M_MMAP_MAX as it was
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _allocate(*settings: tuple[int, int]) -> bool:
+    """Tell glibc's allocator; whether there is one to tell."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    return mallopt is not None and all(mallopt(*setting) for setting in settings)
 
 
 def _of_machine(system: Path) -> int | None:

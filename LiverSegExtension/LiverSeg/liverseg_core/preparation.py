@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from .errors import InputError, ModelError
-from .geometry import Grid, bounding_block, resampled, shrunk
+from .geometry import Grid, bounding_block, resampled
 from .model_card import Stage
 from .phases import CT_RANGE_HU, PHASES
 from .records import LabelMask, PreparedScan, Scan
@@ -28,11 +28,11 @@ def prepare(scans: Sequence[Scan], stage: Stage, found: Grid | None = None) -> P
     The prepared grid is derived from the scan's own, so that grid is all that restoration needs: nothing to undo.
     """
     lattice = stage_grid(scans[0].grid, stage)
-    region = _region(lattice, scans[0], stage, found)
+    region = region_of(lattice, scans[0], stage, found)
     laid = [lay(scan, region) for scan in scans]
     rule = _rule(stage, PHASES[scans[0].phase].modality)
     inside = torch.from_numpy(_inside(region, scans[0].grid))
-    channels = [_channel(name, laid, inside, rule) for name in stage.channels]
+    channels = [channel_of(name, laid, inside, rule) for name in stage.channels]
     return PreparedScan(torch.stack(channels)[None], region)
 
 
@@ -48,14 +48,9 @@ def stage_grid(grid: Grid, stage: Stage) -> Grid:
 
 def lay(scan: Scan, region: Grid) -> np.ndarray:
     """The scan's intensities on `region`, float32 [k, j, i]: CT clipped first, anti-aliased, linear; air outside."""
-    near = _near(scan.grid, region)
-    voxels = scan.voxels[near.slices_in(scan.grid)]
-    if PHASES[scan.phase].modality == "CT":
-        voxels, outside = _clipped(voxels), CT_RANGE_HU[0]
-    else:
-        outside = float(scan.voxels.min())
-    voxels, grid = shrunk(voxels, near, region)
-    return resampled(voxels, grid, region, outside=outside)
+    near, ct = _near(scan.grid, region), PHASES[scan.phase].modality == "CT"
+    voxels, grid = _shrunk(scan.voxels[near.slices_in(scan.grid)], near, region, _clipped if ct else np.asarray)
+    return resampled(voxels, grid, region, outside=CT_RANGE_HU[0] if ct else float(scan.voxels.min()))
 
 
 def ct_fixed(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -97,7 +92,8 @@ def _rule(stage: Stage, modality: str) -> Normaliser:
     return NORMALISATIONS[name]
 
 
-def _region(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid:
+def region_of(lattice: Grid, scan: Scan, stage: Stage, found: Grid | None) -> Grid:
+    """The part of the lattice that a stage looks at, as it crops and snaps."""
     if stage.crop == "none":
         first, last = np.zeros(3, int), np.asarray(lattice.size)
     else:
@@ -150,13 +146,47 @@ def _clipped(voxels: np.ndarray) -> np.ndarray:
 
 
 def _near(grid: Grid, region: Grid) -> Grid:
-    """The part of the scan that `region` reads, cut between whole blocks of what `shrunk` averages: nothing changes."""
-    toward = np.abs(grid.axes.T @ region.axes).argmax(axis=1)
-    block = np.maximum(np.floor(np.asarray(region.spacing_mm)[toward] / grid.spacing_mm + 1e-3).astype(int), 1)
+    """The part of the scan that `region` reads, cut between whole blocks of what `_shrunk` averages: nothing changes."""
+    block = _blocks(grid, region)
     first, last = grid.overlap(region, 2.0 * max(region.spacing_mm))
     first = first // block * block
     last = np.minimum(-(-last // block) * block, grid.size)
     return grid.cropped(first, last - first)
+
+
+def _blocks(grid: Grid, region: Grid) -> np.ndarray:
+    """How many voxels (i, j, k) of a scan fit into one of `region`, one at least."""
+    toward = np.abs(grid.axes.T @ region.axes).argmax(axis=1)
+    return np.maximum(np.floor(np.asarray(region.spacing_mm)[toward] / grid.spacing_mm + 1e-3).astype(int), 1)
+
+
+def _shrunk(
+    voxels: np.ndarray, grid: Grid, region: Grid, taken: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, Grid]:
+    """What is `taken` of the voxels, averaged over whole blocks along the axes that will lose resolution, so that
+    resampling does not alias. One layer of blocks after the other: caches hold it, and no copy of the scan is made."""
+    factors = np.minimum(_blocks(grid, region), grid.size)
+    if (factors == 1).all():
+        return taken(voxels), grid
+    layers = []
+    for first in range(0, len(voxels), factors[2]):
+        layer = taken(voxels[first : first + factors[2]])
+        for axis, factor in enumerate(factors[::-1]):
+            layer = np.moveaxis(_means(np.moveaxis(layer, axis, 0), int(factor)), 0, axis)
+        layers.append(layer)
+    shrunk = np.concatenate(layers)
+    whole = grid.cropped((0, 0, 0), np.multiply(shrunk.shape[::-1], factors))
+    return shrunk, whole.respaced(np.multiply(grid.spacing_mm, factors).tolist())
+
+
+def _means(parts: np.ndarray, factor: int) -> np.ndarray:
+    """Of every `factor` neighbours along the first axis, float32; a last block that is not full repeats its last part."""
+    total = parts[::factor].astype(np.float32)
+    for offset in range(1, factor):
+        part = parts[offset::factor]
+        total[: len(part)] += part
+        total[len(part) :] += parts[-1:]
+    return total / np.float32(factor) if factor > 1 else total
 
 
 def _touched(seen: LabelMask, lattice: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +205,7 @@ def _inside(region: Grid, scan_grid: Grid) -> np.ndarray:
     return resampled(np.ones((1, 1, 1), np.uint8), whole, region, nearest=True) > 0
 
 
-def _channel(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:
+def channel_of(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:
     """One named channel, float32 [k, j, i]. A neighbour beyond the last slice is the last slice."""
     if name == "image":
         return rule(torch.from_numpy(laid[0]), inside)
@@ -189,7 +219,19 @@ def _channel(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: 
     if match := re.fullmatch(r"window:(\d+)/(-?\d+)", name):
         width, level = float(match[1]), float(match[2])
         return torch.from_numpy(np.clip((laid[0] - level) / width + 0.5, 0.0, 1.0))
-    raise ModelError(f"unknown channel {name!r}; known: image, echo:N, slice-N, slice+N, window:WIDTH/LEVEL")
+    if name == "histeq":
+        return torch.from_numpy(np.stack([_equalised(plane, float(laid[0].min())) for plane in laid[0]]))
+    raise ModelError(f"unknown channel {name!r}; known: image, echo:N, slice-N, slice+N, window:WIDTH/LEVEL, histeq")
+
+
+def _equalised(plane: np.ndarray, air: float, bins: int = 256) -> np.ndarray:
+    """Each pixel's rank among those of its slice, 0 to 1 and rising with the grey value; air is 0 and does not count."""
+    tissue = plane[plane > air]
+    if tissue.size == 0:
+        return np.zeros_like(plane, np.float32)
+    counts, edges = np.histogram(tissue, bins, (air, max(float(tissue.max()), air + 1e-3)))
+    ranks = np.concatenate([[0.0], np.cumsum(counts) / tissue.size])
+    return np.interp(plane, edges, ranks).astype(np.float32)
 
 
 def _thinned(values: torch.Tensor, most: int = 50_000) -> torch.Tensor:

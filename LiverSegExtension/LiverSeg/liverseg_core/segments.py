@@ -83,16 +83,20 @@ def _each_lesion(mask: LabelMask) -> list[Segment]:
 def _largest(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
     """The biggest face-connected part; an empty mask stays empty."""
     del voxel_ml
-    parts = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8))))
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    kept: np.ndarray = parts == sizes.argmax()
-    return kept if sizes.any() else mask
+    parts, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    kept: np.ndarray = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+    return kept
 
 
 def _fill_holes(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
+    """With the background that no path over faces leads out of."""
     del voxel_ml
-    filled: np.ndarray = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)))) > 0
+    parts, count = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    if count == 1:
+        return mask
+    filled: np.ndarray = (parts != parts[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return filled
 
 

@@ -42,7 +42,7 @@ def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -
 
     from .inference import infer
     from .preparation import grown, prepare
-    from .restoration import decided, placed, restored_block
+    from .restoration import decided, restore
 
     def look(stage: Stage, network: torch.nn.Module, found: Grid | None) -> tuple[Logits, LabelMask]:
         with walk.room("preparation"):
@@ -70,9 +70,8 @@ def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -
             break
         if n + 1 == len(stages):
             with walk.room("restoration"):
-                part = clean(restored_block(logits, scan.grid), stage.post)
-                part.voxels[np.isin(part.voxels, sorted(lost))] = 0
-                return placed(part, scan.grid)
+                seen.voxels[np.isin(seen.voxels, sorted(lost))] = 0
+                return restore(logits, scan.grid, seen)
     return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
 
 
