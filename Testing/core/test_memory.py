@@ -105,3 +105,13 @@ def test_large_blocks_go_back_when_they_are_asked_back() -> None:
         "if _allocate(): assert kept - before > 190 and returned - before < 10 and held() - before < 10, (before, kept, returned)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(memory.__file__).parents[1])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the system does not tell")
+def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it() -> None:
+    ours = bytearray(300 << 20)  # a large parent
+    code = "from liverseg_core.walk import peak_memory_mb\nprint(peak_memory_mb())"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(memory.__file__).parents[1], capture_output=True, check=True, text=True
+    )
+    assert 5 < float(told.stdout) < 200 < len(ours) >> 20

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             for inner, told in value.items():
                 terminal.say(f"  {inner:16s} {told}")
         else:
-            terminal.say(f"{key:18s} {', '.join(value) if isinstance(value, list) else value}")
+            terminal.say(f"{key:18s} {', '.join(value) if isinstance(value, list) else value or 'none'}")
 
 
 def _version(name: str) -> str:
