@@ -397,7 +397,7 @@ def test_the_slicer_header_names_colours_and_terminology(tmp_path) -> None:
     image = sitk.ReadImage(str(tmp_path / "segmentation.seg.nrrd"))
     assert image.GetMetaData("Segment0_Name") == "Liver"
     assert image.GetMetaData("Segment1_LabelValue") == "4"
-    assert "64033007^SCT^Kidney~24028007^SCT^Right" in image.GetMetaData("Segment1_Tags")
+    assert "SCT^64033007^Kidney~SCT^24028007^Right" in image.GetMetaData("Segment1_Tags")
     assert "DICOM.SegmentAlgorithmType:AUTOMATIC" in image.GetMetaData("Segment0_Tags")
     assert [float(c) for c in image.GetMetaData("Segment0_Color").split()] == pytest.approx(
         [c / 255 for c in LABELS[1].colour], abs=1e-5

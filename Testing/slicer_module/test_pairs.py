@@ -45,6 +45,6 @@ def test_nothing_is_used_twice_and_order_is_kept() -> None:
 
 
 def test_the_tissue_that_slicer_gives_by_itself_says_nothing() -> None:
-    tissue = "Segmentation category and type~85756007^SCT^Tissue~85756007^SCT^Tissue~^^~~^^~^^"
+    tissue = "Segmentation category and type~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~~^^~^^"
     left, right = [SegmentFacts("a", "Liver", tissue)], [SegmentFacts("x", "Spleen", tissue)]
     assert found(left, right) == {"a": None}

@@ -23,7 +23,7 @@ class SegmentFacts:
     def type(self) -> tuple[str, str]:
         """SNOMED code of the type and of its modifier (a side), ("", "") where there is none that says anything."""
         parts = self.terminology.split("~")
-        code, side = (parts[n].partition("^")[0] if len(parts) > n else "" for n in (2, 3))
+        code, side = ("".join(parts[n].split("^")[1:2]) if len(parts) > n else "" for n in (2, 3))
         return ("", "") if code in _NO_TYPE else (code, side)
 
     @property

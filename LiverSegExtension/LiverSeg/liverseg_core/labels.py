@@ -38,8 +38,8 @@ LABELS: dict[int, Label] = {
 
 PARENCHYMA = "Liver without lesions"
 _ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
-_CATEGORY = {False: "123037004^SCT^Anatomical Structure", True: "49755003^SCT^Morphologically Altered Structure"}
-_SIDES = {"": "^^", "Right": "24028007^SCT^Right", "Left": "7771000^SCT^Left"}
+_CATEGORY = {False: "SCT^123037004^Anatomical Structure", True: "SCT^49755003^Morphologically Altered Structure"}
+_SIDES = {"": "^^", "Right": "SCT^24028007^Right", "Left": "SCT^7771000^Left"}
 _NAMES = {label.key: label.name for label in LABELS.values()} | {"liver_parenchyma": PARENCHYMA}
 
 
@@ -57,4 +57,4 @@ def terminology(code: int) -> str:
     """Category, type and side of a structure in the seven parts that 3D Slicer writes on a segment."""
     label = LABELS[code]
     value, meaning = label.snomed
-    return f"{_ANATOMY}~{_CATEGORY[code == LESION]}~{value}^SCT^{meaning}~{_SIDES[label.laterality]}~Anatomic codes - DICOM master list~^^~^^"
+    return f"{_ANATOMY}~{_CATEGORY[code == LESION]}~SCT^{value}^{meaning}~{_SIDES[label.laterality]}~Anatomic codes - DICOM master list~^^~^^"

@@ -123,7 +123,7 @@ def segment_scan(
     card = model.card
     report = Report(
         version=__version__,
-        model={"name": card.name, "sha256": card.sha256, "licence": card.licence},
+        model={"name": card.name, "version": card.version, "sha256": card.sha256, "licence": card.licence},
         phase={"used": scan.phase, "how": scan.phase_how},
         device=where,
         scan=_scan_facts(scan.source, scan.grid),
@@ -131,6 +131,7 @@ def segment_scan(
         warnings=tuple(notices),
         seconds=walk.times(),
         peak_memory_mb=peak_memory_mb(),
+        quality=quality,
     )
     return Result(mask, segments, report)
 

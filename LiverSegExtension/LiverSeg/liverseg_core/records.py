@@ -44,6 +44,26 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
+class MultiEcho:
+    """The echoes of one gradient echo acquisition, the shortest first, all on one grid."""
+
+    magnitude: np.ndarray  # float32 [n, k, j, i], any unit, the same for all echoes; zero where nothing was measured
+    phase_rad: np.ndarray | None  # float32 [n, k, j, i], -pi to pi; None where there is none that can be used
+    te_ms: tuple[float, ...]
+    field_t: float  # from the imaging frequency where that is known
+    tr_ms: float | None
+    flip_deg: float | None
+    grid: Grid
+    source: str
+    notices: tuple[Notice, ...] = ()
+
+    def echo(self, i: int) -> Scan:
+        """The magnitude of one echo, counted from 0."""
+        how = f"echo {i + 1} of {len(self.te_ms)}, {self.te_ms[i]:g} ms"
+        return Scan(self.magnitude[i], self.grid, "mr_multiecho", self.source, how, self.notices)
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedScan:
     """What the network sees: normalised, on the grid the stage asks for."""
 
@@ -107,7 +127,7 @@ class Report:
     """Everything a reader needs to trust or repeat the result. JSON and HTML are written from it alone."""
 
     version: str
-    model: dict[str, str]  # name, sha256, licence
+    model: dict[str, str]  # name, version, sha256, licence
     phase: dict[str, str]  # used, how
     device: str
     scan: ScanFacts
@@ -115,4 +135,5 @@ class Report:
     warnings: tuple[Notice, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = float("nan")
+    quality: str = ""  # how thoroughly was drawn; "" where nothing was
     agreement: dict[str, dict[str, float]] | None = None  # structure -> quantity -> value, where a reference was given
