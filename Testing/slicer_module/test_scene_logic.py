@@ -70,9 +70,9 @@ def test_a_script_gets_a_node_and_hears_the_worker(volume: Any, rooms: Path, mon
 
 SPOILED = {
     "says why": ("print('{\"event\":\"error\",\"kind\":\"input\",\"text\":\"No such phase.\"}'); import sys; sys.exit(2)", "No such phase"),
-    "dies": ("import os; os.kill(os.getpid(), 9)", "killed the worker|without an explanation"),
+    "dies": ("import os; os.kill(os.getpid(), 9)", "killed the worker|without a result"),
     "says nothing": ("import sys; sys.exit(4)", "not enough memory"),
-    "writes nothing": ("print('done')", "without an explanation"),
+    "writes nothing": ("print('done')", "without a result"),
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_the_phase_comes_from_the_dicom_tags(volume: Any, rooms: Path, monkeypat
         asked.extend(arguments)
         raise UserError("enough")
 
-    monkeypatch.setattr(logic, "_run", run)
+    monkeypatch.setattr(logic, "run_worker", run)
     with pytest.raises(UserError, match="enough"):
         logic.segment(volume)
     assert asked[asked.index("--phase") + 1] == "mr_t2fs"

@@ -15,7 +15,7 @@ from typing import Any
 import slicer
 
 from .choices import detected
-from .commands import segment_arguments
+from .commands import segment_arguments, takes_stop_file
 from .controller import UserError
 from .endings import Ending, no_room, sentence
 from .events import Event, Lines
@@ -70,22 +70,24 @@ def segment(
                 quality=quality,
                 allow_unfit=allow_unfit,
             )
-            _run(arguments, folder, told or (lambda _event: None))
+            run_worker(arguments, folder, told or (lambda _event: None))
+            if not (out / "report.json").is_file():
+                raise UserError(_("The worker ended without a result; copy the log and report it."))
             report = json.loads((out / "report.json").read_text(encoding="utf-8"))
             return show_result(volume, out / "segmentation.seg.nrrd", {"quality": quality, **report})
     except OSError as problem:
         raise UserError(no_room(problem)) from None
 
 
-def _run(arguments: Sequence[str], folder: Path, told: Callable[[Event], None]) -> None:
-    """Start the worker and wait for its end; UserError unless it ends well."""
+def run_worker(arguments: Sequence[str], folder: Path, told: Callable[[Event], None] = lambda _event: None) -> None:
+    """Start the worker on a command and wait for its end, with its log in `folder`; UserError unless it ends well."""
     program, stop, log = _program(), folder / "stop", folder / "worker.log"
     if not program:
         raise UserError(_("PythonSlicer was not found beside this Slicer; install Slicer again."))
     errors: list[str] = []
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [*program, *arguments, "--json-lines", "--stop-file", str(stop)],
+            [*program, *arguments, "--json-lines", *(["--stop-file", str(stop)] if takes_stop_file(arguments) else [])],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=_environment(), creationflags=_no_window(),
         )  # fmt: skip
         try:
@@ -95,7 +97,7 @@ def _run(arguments: Sequence[str], folder: Path, told: Callable[[Event], None]) 
                 told(event)
         finally:
             _end(process, stop)
-    if process.returncode != 0 or not (folder / "out" / "report.json").is_file():
+    if process.returncode != 0:
         tail = log.read_bytes()[-_TAIL:].decode("utf-8", "replace")
         raise UserError(errors[-1] if errors else sentence(Ending(process.returncode, process.returncode < 0, tail)))
 
