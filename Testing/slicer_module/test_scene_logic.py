@@ -70,7 +70,7 @@ def test_a_script_gets_a_node_and_hears_the_worker(volume: Any, rooms: Path, mon
 
 SPOILED = {
     "says why": ("print('{\"event\":\"error\",\"kind\":\"input\",\"text\":\"No such phase.\"}'); import sys; sys.exit(2)", "No such phase"),
-    "dies": ("import os; os.kill(os.getpid(), 9)", "killed the worker|without a result"),
+    "dies": ("import os; os.kill(os.getpid(), 9)", "killed the worker|without an explanation"),
     "says nothing": ("import sys; sys.exit(4)", "not enough memory"),
     "writes nothing": ("print('done')", "without a result"),
 }  # fmt: skip
