@@ -1,0 +1,81 @@
+"""What is said of the whole liver alone: how uneven it is, its sides, discs as a reader draws them, iron and grades."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..geometry import Grid
+from ..records import Measurement
+from .options import Options
+from .protocol import Protocol
+from .regions import blocks
+from .statistics import UNITS, uneven
+from .tables import STEATOSIS, calibration_for, iron_bands
+
+Found = Mapping[tuple[str, str], Measurement]
+
+
+def findings(
+    roi: np.ndarray, grid: Grid, maps: Mapping[str, np.ndarray], rows: Sequence[Measurement], protocol: Protocol,
+    options: Options,
+) -> Iterator[Measurement]:  # fmt: skip
+    """`roi` is the measured part, `maps` hold pdff and r2star [k, j, i], `rows` what was measured region by region."""
+    numbers = blocks(roi, grid)
+    for kind, values in maps.items():
+        number = uneven(values, numbers, kind)
+        yield Measurement("liver", f"{kind}_{number.name}", number.value, number.unit, number.reason)
+    found = {(row.structure, row.quantity): row for row in rows}
+    yield from _sides_and_discs(found)
+    yield _iron(found[("liver", "r2star_median")], protocol, options)
+    yield from _grades(found, protocol, options)
+
+
+def _sides_and_discs(found: Found) -> Iterator[Measurement]:
+    for kind in ("pdff", "r2star"):
+        right, left = (found.get((side, f"{kind}_median")) for side in ("right_half", "left_half"))
+        if right is not None and left is not None:
+            yield Measurement("liver", f"{kind}_right_minus_left", right.value - left.value, UNITS[kind],
+                              "" if math.isfinite(right.value - left.value) else right.reason or left.reason)  # fmt: skip
+        discs = [
+            row.value
+            for (name, quantity), row in found.items()
+            if name.startswith("disc_") and quantity == f"{kind}_mean"
+        ]
+        known = [value for value in discs if math.isfinite(value)]
+        yield Measurement(
+            "liver", f"{kind}_discs_mean", float(np.mean(known)) if known else math.nan, UNITS[kind],
+            f"mean of {len(known)} discs" if known else "no disc could be measured",
+        )  # fmt: skip
+
+
+def _iron(rate: Measurement, protocol: Protocol, options: Options) -> Measurement:
+    """LIC by the calibration of this field; another field is refused, and a rate beyond the first echo has no value."""
+    row = calibration_for(options.calibration, protocol.field_t)
+    if row is None:
+        reason = f"{options.calibration} has no calibration for {protocol.field_t:.2f} T"
+        return Measurement("liver", "lic", math.nan, "mg/g", reason)
+    told = f"{row.formula()}; {row.source}"
+    if math.isnan(rate.value) or rate.reason:
+        return Measurement("liver", "lic", math.nan, "mg/g", rate.reason or "R2* is not known", told)
+    value = row(rate.value)
+    return Measurement("liver", "lic", max(value, 0.0), "mg/g", "below 0.5" if value < 0.5 else "", told)
+
+
+def _grades(found: Found, protocol: Protocol, options: Options) -> Iterator[Measurement]:
+    """Grades as numbers (0 is none), with their names and sources as remarks; no verdict."""
+    steatosis, bands = STEATOSIS[options.steatosis], iron_bands(protocol.field_t)
+    fat, rate = found[("liver", "pdff_median")], found[("liver", "r2star_median")]
+    if math.isnan(fat.value):
+        yield Measurement("liver", "steatosis_grade", math.nan, "1", fat.reason, steatosis.source)
+    else:
+        name = steatosis.grade(fat.value)
+        yield Measurement("liver", "steatosis_grade", float(steatosis.names.index(name)), "1", name, steatosis.source)
+    if bands is None or math.isnan(rate.value):
+        reason = f"no bands for {protocol.field_t:.2f} T" if bands is None else rate.reason
+        yield Measurement("liver", "iron_band", math.nan, "1", reason)
+    else:
+        name = bands.grade(rate.value)
+        yield Measurement("liver", "iron_band", float(bands.names.index(name)), "1", name, bands.source)
