@@ -28,7 +28,7 @@ def ready(extras: str = "", *, constraint: Path | None = CONSTRAINTS, torch: str
     wanted = _fingerprint(constraint, torch)
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
-    _announce(torch)
+    _announce(torch, extras)
     build = VENV / "torch-build.txt"
     if python.exists() and (not _has_pip(python) or (build.exists() and build.read_text(encoding="utf-8") != torch)):
         shutil.rmtree(VENV)  # half made, or made for another build of torch
@@ -81,7 +81,7 @@ def _make(python: Path) -> None:
         stop(f"the environment {VENV} could not be made: {told[-1]}")
 
 
-def _announce(torch: str) -> None:
+def _announce(torch: str, extras: str) -> None:
     names = [line.split(";")[0].strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
     print(f"installing into {VENV}: {', '.join(n for n in names if n and not n.startswith('#'))}")
     size = (
@@ -89,7 +89,8 @@ def _announce(torch: str) -> None:
         if torch == "cpu" or sys.platform != "linux"
         else "about 1.5 GB on disk; up to 7 GB where torch comes with CUDA (then --torch cpu is smaller)"
     )
-    print(f"this is done once: {size}", flush=True)
+    tests = ", and 1 GB for the tests of the Slicer module" if extras else ""
+    print(f"this is done once: {size}{tests}", flush=True)
 
 
 def _fingerprint(constraint: Path | None, torch: str) -> str:
