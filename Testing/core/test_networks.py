@@ -20,8 +20,15 @@ from torch.utils.flop_counter import FlopCounterMode
 CORE = Path(networks.__file__).parents[2]
 BUILDS = [(name, dims) for name in networks.names() for dims in networks.dims_of(name)]
 SHAPES = {3: (32, 32, 32), 2: (1, 48, 32)}
-BASELINES = ("attention_unet", "dynunet", "segresnet")  # MONAI's: some biases stand before a norm that takes them away
-SMALL = {"unet3d": {"widths": (8, 16, 32), "heads": 2}, "dynunet": {"widths": (8, 16, 32)}, "segresnet": {"width": 8}}
+BIASED = ("attention_unet", "dynunet", "segresnet", "stunet")  # biases before a norm that takes them away
+SMALL = {
+    "unet3d": {"widths": (8, 16, 32), "heads": 2},
+    "stunet": {"shrink": 8},
+    "mecse_unet": {"widths": (4, 8, 8)},
+    "elanres_msca": {"widths": (8, 8, 16)},
+    "dynunet": {"widths": (8, 16, 32)},
+    "segresnet": {"width": 8},
+}
 
 
 def built(name: str, dims: int, *, channels: int = 2, labels: int = 3) -> nn.Module:
@@ -40,7 +47,7 @@ def test_a_network_maps_channels_to_labels_and_every_parameter_learns(name: str,
     assert answers[0].shape == (2, 3, *SHAPES[dims])
     sum((answer * torch.randn_like(answer)).sum() for answer in answers).backward()
     still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert [key for key in still if name not in BASELINES or not key.endswith("bias")] == []
+    assert [key for key in still if name not in BIASED or not key.endswith("bias")] == []
 
 
 @pytest.mark.parametrize(("name", "dims"), BUILDS)
@@ -62,7 +69,7 @@ def test_a_network_is_the_same_under_the_same_seed(name: str, dims: int) -> None
     assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values()))
 
 
-@pytest.mark.parametrize("name", ["psp_msff", "r50_unet", "attention_unet", "segresnet", "dynunet"])
+@pytest.mark.parametrize("name", ["psp_msff", "r50_unet", "mecse_unet", "attention_unet", "segresnet", "dynunet"])
 def test_a_network_of_slices_never_looks_at_a_neighbour(name: str) -> None:
     network = built(name, 2).eval()
     x = torch.randn(1, 2, 3, 32, 32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from ._padding import cut, padded
 from ._slicewise import Slicewise
 
 
@@ -18,11 +18,10 @@ class Listed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Sizes that the strides do not divide are padded, and the answer is cut to what came."""
-        size = x.shape[2:]
-        short = [-n % self.multiple for n in size]
-        y = self.network(functional.pad(x, [pad for n in short[::-1] for pad in (0, n)]) if any(short) else x)
+        whole = padded(x, [self.multiple] * (x.ndim - 2))
+        y = self.network(whole)
         heads = list(y.unbind(1)) if y.ndim == x.ndim + 1 else [y]
-        return [head[(..., *(slice(n) for n in size))] for head in heads]
+        return [cut(head, x.shape[2:], whole.shape[2:]) for head in heads]
 
 
 def behind(network: nn.Module, dims: int, multiple: int) -> nn.Module:
