@@ -36,17 +36,22 @@ def _of_window(half: torch.dtype | None) -> float:
     """GFLOP/s of the large network over one window of 128 cubed, convolutions counted alone."""
     network, x = fast_form(NnUNetLike(), CPU, half), laid_out(torch.randn(1, 1, 128, 128, 128), CPU)
     counted: list[float] = []
-    for module in network.modules():
-        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
-            module.register_forward_hook(lambda m, i, o: counted.append(_flop(m, i[0], o)))
 
     def look() -> None:
-        counted.clear()
         with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
             network(x)
 
-    seconds = _best(look, 3)
-    return sum(counted) / 1e9 / seconds
+    hooks = [
+        module.register_forward_hook(lambda m, i, o: counted.append(_flop(m, i[0], o)))
+        for module in network.modules()
+        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d))
+    ]
+    network.lean = False  # convolutions in one piece, which is how they are counted
+    look()
+    for hook in hooks:
+        hook.remove()
+    network.lean = True
+    return sum(counted) / 1e9 / _best(look, 3)
 
 
 def _flop(layer: nn.Module, x: torch.Tensor, answer: torch.Tensor) -> float:

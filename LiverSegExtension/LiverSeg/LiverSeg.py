@@ -17,7 +17,7 @@ class LiverSeg(base.ScriptedLoadableModule):
         parent.title = "LiverSeg"
         parent.categories = [slicer.i18n.translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.contributors = ["LiverSeg contributors"]
-        parent.helpText = _("Segment the liver on CT and MR, correct it, compare it, measure it. For research; not a medical device.")
+        parent.helpText = _("Segment, correct, compare and measure the liver on CT and MR. Not a medical device.")
         if NEW_ENOUGH:
             slicer.app.connect("startupCompleted()", lambda: import_module("LiverSegLib.samples").register())
 

@@ -1,11 +1,11 @@
-"""`liverseg-train`: fit, resume, validate, export, show, cache."""
+"""`liverseg-train`: fit, resume, show, cache, export, validate, profile, leaderboard."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from liverseg_core.errors import InputError, LiverSegError
 
 if TYPE_CHECKING:
     from .cases import Case
+    from .experiment import Experiment
+    from .validate import Score
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +45,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         verb = _verb(verbs, name, run, text)
         verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
+        if name in ("fit", "resume"):
+            verb.add_argument(
+                "--folds", default="", metavar="all", help="every fold of a k-fold split, one after another"
+            )
+    _add_export(verbs)
+    _add_validate(verbs)
+    verb = _verb(verbs, "profile", _profile, "parameters, multiply-adds, memory and time, beside the papers' figures")
+    verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
+    verb = _verb(verbs, "leaderboard", _leaderboard, "all validated models side by side")
+    verb.add_argument(
+        "folders", type=Path, nargs="*", metavar="FOLDER", help="runs or models; default: runs, installed models"
+    )
+    verb.add_argument("--out", type=Path, metavar="FILE.csv")
+    return parser
+
+
+def _add_export(verbs: argparse._SubParsersAction[OneLineParser]) -> None:
     verb = _verb(verbs, "export", _export, "run folders -> one model folder")
     verb.add_argument(
         "experiments", type=Path, nargs="+", metavar="EXPERIMENT.toml", help="one for each stage, in order"
@@ -51,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     verb.add_argument("--bits", type=int, choices=(8, 16, 32), default=8)
     verb.add_argument("--overwrite", action="store_true")
+    verb.add_argument("--onnx", action="store_true", help="also write each stage as ONNX, if it agrees to 1e-3")
+
+
+def _add_validate(verbs: argparse._SubParsersAction[OneLineParser]) -> None:
     verb = _verb(verbs, "validate", _validate, "score a model through the corridor, on the native grid")
     verb.add_argument("model", type=Path, metavar="EXPERIMENT.toml|FOLDER")
     verb.add_argument("--data", default="", metavar="FOLDER", help="default: $LIVERSEG_DATA")
@@ -63,11 +86,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     verb.add_argument("--device", default="auto")
-    verb.add_argument("--out", type=Path, metavar="FILE.csv", help="a row for each case and structure")
+    verb.add_argument("--folds", default="", metavar="all", help="every fold's own cases by its own model, pooled")
+    verb.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.csv",
+        help="a row for each case and structure; FILE.html and FILE.json beside it",
+    )
     verb.add_argument(
         "--write-card", metavar="TEXT", help="write the liver's DSC into the card; TEXT says on which cases"
     )
-    return parser
 
 
 def _verb(
@@ -83,17 +111,28 @@ def _verb(
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from .experiment import load_experiment
     from .fit import fit
 
-    print(fit(load_experiment(options.experiment, options.changes)))
+    for experiment in _runs(options):
+        print(fit(experiment))
 
 
 def _resume(options: argparse.Namespace) -> None:
-    from .experiment import load_experiment
     from .fit import fit
 
-    print(fit(load_experiment(options.experiment, options.changes), resume=True))
+    for experiment in _runs(options):
+        print(fit(experiment, resume=True))
+
+
+def _runs(options: argparse.Namespace) -> tuple[Experiment, ...]:
+    """The experiment, or its folds."""
+    from .experiment import load_experiment
+
+    if options.folds not in ("", "all"):
+        raise InputError(f"--folds {options.folds!r}; expected `all`, or --set split.fold=N for one of them")
+    path = options.experiment if "experiment" in options else options.model
+    experiment = load_experiment(path, options.changes)
+    return experiment.folds() if options.folds else (experiment,)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -104,9 +143,10 @@ def _show(options: argparse.Namespace) -> None:
 
 def _cache(options: argparse.Namespace) -> None:
     from .experiment import load_experiment
-    from .fit import training_cases
+    from .fit import cached_sides
 
-    print(f"{len(training_cases(load_experiment(options.experiment, options.changes)))} cases are cached")
+    sides = cached_sides(load_experiment(options.experiment, options.changes))
+    print(f"{len(sides.training)} training and {len(sides.validation)} validation cases are cached")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -117,51 +157,108 @@ def _export(options: argparse.Namespace) -> None:
     card = export(experiments, options.name, options.out, bits=options.bits, overwrite=options.overwrite)
     size_mb = (options.out / "weights.safetensors").stat().st_size / 1e6
     print(f"{options.out}: {card.name} {card.version}, {len(card.stages)} stages, {size_mb:.2f} MB")
+    if options.onnx:
+        from .export import filled_network
+        from .onnx_form import save_onnx
+
+        for n, experiment in enumerate(experiments):
+            difference = save_onnx(filled_network(experiment), experiment.stage(), options.out / f"stage{n}.onnx")
+            print(f"stage{n}.onnx differs by at most {difference:.2g}")
 
 
 def _validate(options: argparse.Namespace) -> None:
-    from liverseg_core.models import load_model
-
-    from .contrast import HELD_OUT
-    from .validate import pairs, save_scores, score_line, summary, summary_line, validate, written_into_card
+    from .tables import NATIVE, NETWORK, save_validation
+    from .validate import score_line, summary, summary_line, written_into_card
 
     if options.contrast and options.write_card:
         raise InputError("--write-card is for real scans: leave out --contrast")
-    folder, data, split = _model_and_data(options)
-    cases = pairs(options.pair) if options.pair else _validation_cases(options, data, split)
+    given = not options.model.is_dir()
+    experiments = _runs(options) if given else ()
+    recipe = bool(experiments) and experiments[0].eval.grid == "network"
     scores = []
-    for contrast in tuple(HELD_OUT) if options.contrast == "all" else (options.contrast,):
-        model = load_model(folder)
-        for score in validate(model, cases, contrast=contrast, quality=options.quality, device=options.device):
-            scores.append(score)
-            print(score_line(score), flush=True)
-    print("\nper volume, native grid")
+    for score in _scores(options, experiments):
+        scores.append(score)
+        print(score_line(score), flush=True)
+    grid = NETWORK if recipe else NATIVE
+    print(f"\n{grid}")
     for row in summary(scores):
         print(summary_line(row))
+    ids = sorted({score.case for score in scores})
+    cases = options.write_card or f"{len(ids)} validation cases: {', '.join(ids)}"
+    if given and not options.contrast and not options.pair:
+        save_validation(scores, experiments[0].experiment.name, grid, cases, _run_folder(options) / "validation.csv")
     if options.out:
-        save_scores(scores, options.out)
-    if options.write_card:
-        written_into_card(folder, scores, options.write_card)
+        save_validation(scores, options.model.stem, grid, cases, options.out)
+    if options.write_card or (given and not recipe and not options.folds and not options.contrast and not options.pair):
+        written_into_card(_model_folder(options, experiments), scores, cases)
 
 
-def _validation_cases(options: argparse.Namespace, data: str, split: str) -> tuple[Case, ...]:
-    from .cases import chosen_cases, data_folder, list_cases
+def _scores(options: argparse.Namespace, experiments: Sequence[Experiment]) -> Iterator[Score]:
+    """Of a model folder; of an experiment, which is exported into its run folder first; of every fold by its model."""
+    from liverseg_core.models import load_model
 
-    folder = data_folder(options.data or data)
-    return chosen_cases(list_cases(folder), options.cases or folder / split)
-
-
-def _model_and_data(options: argparse.Namespace) -> tuple[Path, str, str]:
-    """A model folder as it is; an experiment is exported into its run folder first, and brings its data and split."""
-    if options.model.is_dir():
-        return Path(options.model), "", "split.json"
-    from .experiment import load_experiment
+    from .contrast import HELD_OUT
     from .export import export
+    from .validate import pairs, validate, validate_at_network_grid
 
-    experiment = load_experiment(options.model, options.changes)
-    folder = experiment.out_dir / "model"
-    export([experiment], experiment.experiment.name, folder, overwrite=True)
-    return folder, experiment.data.folder, experiment.split.file
+    for experiment in experiments or (None,):
+        if experiment is not None and experiment.eval.grid == "network":
+            yield from validate_at_network_grid(experiment, options.device)
+            continue
+        folder = Path(options.model)
+        if experiment is not None:
+            folder = experiment.out_dir / "model"
+            export([experiment], experiment.experiment.name, folder, overwrite=True, measure=False)
+        cases = pairs(options.pair) if options.pair else _validation_cases(options, experiment)
+        for contrast in tuple(HELD_OUT) if options.contrast == "all" else (options.contrast,):
+            yield from validate(
+                load_model(folder), cases, contrast=contrast, quality=options.quality, device=options.device
+            )
+
+
+def _validation_cases(options: argparse.Namespace, experiment: Experiment | None) -> tuple[Case, ...]:
+    from .cases import data_folder, list_cases
+    from .splits import chosen_cases, split_cases
+
+    folder = data_folder(options.data or (experiment.data.folder if experiment else ""))
+    if experiment is None or options.cases:
+        return chosen_cases(list_cases(folder), options.cases or folder / "split.json")
+    cases = split_cases(list_cases(folder, experiment.data.include), experiment.split, folder).validation
+    if not cases:
+        raise InputError("the split leaves no validation case; name some with --cases SPLIT.json")
+    return cases
+
+
+def _run_folder(options: argparse.Namespace) -> Path:
+    from .experiment import load_experiment
+
+    return load_experiment(options.model, options.changes).out_dir
+
+
+def _model_folder(options: argparse.Namespace, experiments: Sequence[Experiment]) -> Path:
+    return experiments[0].out_dir / "model" if experiments else Path(options.model)
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from .experiment import load_experiment
+    from .profiling import profile
+
+    for row in profile(load_experiment(options.experiment, options.changes)):
+        print(f"{row.quantity:18s} {row.value}" + (f"   paper: {row.paper}" if row.paper else ""), flush=True)
+
+
+def _leaderboard(options: argparse.Namespace) -> None:
+    from liverseg_core.library import installed
+    from liverseg_core.reporting import save_rows
+
+    from .tables import board_line, leaderboard
+
+    runs = [Path("runs")] if Path("runs").is_dir() else []
+    rows = leaderboard(options.folders or [*runs, *installed().values()])
+    for row in rows:
+        print(board_line(row))
+    if options.out:
+        save_rows(rows, options.out)
 
 
 if __name__ == "__main__":

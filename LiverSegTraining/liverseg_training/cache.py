@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,51 +14,102 @@ import numpy as np
 from liverseg_core.errors import InputError
 from liverseg_core.geometry import Grid, resampled
 from liverseg_core.model_card import Stage
-from liverseg_core.preparation import lay, stage_grid
+from liverseg_core.preparation import lay, region_of, stage_grid
 from liverseg_core.reading import read_mask, read_scan
+from liverseg_core.records import LabelMask, Scan
 
 from .cases import Case
+from .sections import Preprocess
 
-_RECIPE = "3"  # raised when laying changes, so that old caches are not taken for new ones
+_RECIPE = "4"  # raised when laying changes, so that old caches are not taken for new ones
+_OUTSIDE = -1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class CachedCase:
-    """A whole case on the stage's lattice. `labels` holds every code of the reference, merged codes applied."""
+    """A case on the stage's lattice: all of it, or the body where the stage crops to the body. `labels` holds every code
+    of the reference, merged codes applied."""
 
     case: Case
     image: np.ndarray  # float16 [k, j, i]
     labels: np.ndarray  # uint8 [k, j, i]
     spacing_mm: tuple[float, float, float]
+    first: np.ndarray  # where the scan has data: first and one past the last voxel, (k, j, i)
+    last: np.ndarray
+    digest: str  # of the image's voxels
 
     @property
     def modality(self) -> str:
         return self.case.modality
 
 
-def cached(case: Case, stage: Stage, merge: Mapping[str, int], folder: Path) -> CachedCase:
+def cached(case: Case, stage: Stage, preprocess: Preprocess, merge: Mapping[str, int], folder: Path) -> CachedCase:
     """Open the cache of one case, and make it first where it is missing."""
-    stem = folder / f"{case.id}-{_key(case, stage, merge)}"
-    image, labels, grid = (stem.with_name(f"{stem.name}.{part}.npy") for part in ("image", "labels", "spacing"))
-    if not grid.exists():
+    stem = folder / f"{case.id}-{_key(case, stage, preprocess, merge)}"
+    image, labels, facts = (stem.with_name(f"{stem.name}.{part}") for part in ("image.npy", "labels.npy", "json"))
+    if not facts.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _make(case, stage, merge, (image, labels, grid))
-    spacing = tuple(float(s) for s in np.load(grid))
-    return CachedCase(case, np.load(image, mmap_mode="r"), np.load(labels, mmap_mode="r"), spacing)  # type: ignore[arg-type]
+        _make(case, stage, preprocess, merge, (image, labels, facts))
+    told = json.loads(facts.read_text(encoding="utf-8"))
+    first, last = np.array(told["first"], float), np.array(told["last"], float)
+    return CachedCase(
+        case, np.load(image, mmap_mode="r"), np.load(labels, mmap_mode="r"), tuple(told["spacing_mm"]), first, last,
+        told["digest"],
+    )  # fmt: skip
 
 
-def _make(case: Case, stage: Stage, merge: Mapping[str, int], files: tuple[Path, Path, Path]) -> None:
+def _make(
+    case: Case, stage: Stage, preprocess: Preprocess, merge: Mapping[str, int], files: tuple[Path, Path, Path]
+) -> None:
     scan = read_scan(case.image, case.phase)
     mask = read_mask(case.labels)
-    if not mask.grid.matches(scan.grid, tolerance_mm=0.1):
-        raise InputError(f"{case.id}: image {scan.grid.size} and labels {mask.grid.size} do not lie on the same grid")
+    _refuse_unfit(case, scan, mask, stage, merge)
     voxels = mask.voxels.copy()
     for code, into in merge.items():
         voxels[voxels == int(code)] = into
+    region = _region(scan, stage, preprocess)
+    image = lay(scan, region).astype(np.float16)
+    first, last = _held(region, scan.grid)
+    facts = {
+        "spacing_mm": region.spacing_mm, "first": first.tolist(), "last": last.tolist(),
+        "digest": hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest(),
+    }  # fmt: skip
+    _write(files[0], image)
+    _write(files[1], _labels_on(voxels, mask.grid, region))
+    _write(files[2], facts)  # last: its presence says that the others are whole
+
+
+def _refuse_unfit(case: Case, scan: Scan, mask: LabelMask, stage: Stage, merge: Mapping[str, int]) -> None:
+    """InputError for a case that would teach something wrong."""
+    if not mask.grid.matches(scan.grid, tolerance_mm=0.1):
+        raise InputError(f"{case.id}: image {scan.grid.size} and labels {mask.grid.size} do not lie on the same grid")
+    for notice in scan.notices:
+        if notice.code == "nan_voxels":
+            raise InputError(
+                f"{case.id}: {notice.text[:-1]} in use, but do not train; repair or leave out {case.image}"
+            )
+    codes = {int(code) for code in np.unique(mask.voxels)} - {0}
+    if not {int(merge.get(str(code), code)) for code in codes} & set(stage.labels):
+        raise InputError(f"{case.id}: the reference holds none of the codes {list(stage.labels)}; leave the case out")
+
+
+def _region(scan: Scan, stage: Stage, preprocess: Preprocess) -> Grid:
+    """What is kept of a case: what `prepare` would crop to, or the whole lattice where it waits for a stage before."""
     lattice = stage_grid(scan.grid, stage)
-    _write(files[0], lay(scan, lattice).astype(np.float16))
-    _write(files[1], _labels_on(voxels, mask.grid, lattice))
-    _write(files[2], np.array(lattice.spacing_mm))  # last: its presence says that the others are whole
+    if preprocess.zoom:
+        lattice = lattice.respaced([s / z for s, z in zip(lattice.spacing_mm, preprocess.zoom)])
+    if preprocess.resize:
+        wanted = (*preprocess.resize[::-1], lattice.size[2])
+        lattice = lattice.respaced([s * n / w for s, n, w in zip(lattice.spacing_mm, lattice.size, wanted)])
+    return region_of(lattice, scan, stage, None) if stage.crop == "body" else lattice
+
+
+def _held(region: Grid, scan_grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """First and one past the last voxel (k, j, i) of the region where the scan has data."""
+    index = region.index_of(scan_grid.corners_mm())[:, ::-1]
+    first, last = np.ceil(index.min(axis=0) + _OUTSIDE), np.floor(index.max(axis=0) - _OUTSIDE) + 1
+    shape = np.asarray(region.array_shape)
+    return np.clip(first, 0, shape), np.clip(last, 0, shape)
 
 
 def _labels_on(voxels: np.ndarray, grid: Grid, lattice: Grid) -> np.ndarray:
@@ -72,16 +124,29 @@ def _labels_on(voxels: np.ndarray, grid: Grid, lattice: Grid) -> np.ndarray:
     return out
 
 
-def _key(case: Case, stage: Stage, merge: Mapping[str, int]) -> str:
-    digest = hashlib.sha256(f"{_RECIPE}|{stage.spacing_mm}|{stage.dims}|{sorted(merge.items())}|{case.phase}".encode())
+def _key(case: Case, stage: Stage, preprocess: Preprocess, merge: Mapping[str, int]) -> str:
+    crop = (stage.crop, stage.margin_mm, stage.snap, stage.window) if stage.crop == "body" else ()
+    made = (stage.spacing_mm, stage.dims, sorted(merge.items()), case.phase, preprocess.resize, preprocess.zoom, crop)
+    digest = hashlib.sha256(f"{_RECIPE}|{made}".encode())
     for path in (case.image, case.labels):
-        digest.update(path.read_bytes())
+        try:
+            digest.update(path.read_bytes())
+        except OSError as problem:
+            raise InputError(
+                f"{case.id}: {path} cannot be read ({problem.strerror}); a case needs both files"
+            ) from None
     return digest.hexdigest()[:16]
 
 
-def _write(path: Path, array: np.ndarray) -> None:
+def _write(path: Path, content: np.ndarray | Mapping[str, object]) -> None:
     """Beside, then renamed: a file that exists is whole."""
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        np.save(file, array)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, np.ndarray):
+                np.save(file, content)
+            else:
+                file.write(json.dumps(content).encode())
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""Folders of cases -> Case rows, and the split that says who trains and who validates."""
+"""Folders of cases -> Case rows."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,6 +28,7 @@ class Case:
     labels: Path
     phase: str
     annotated: tuple[int, ...]
+    patient: str = ""  # cases of one patient share it; nothing: a patient of its own
 
     @property
     def modality(self) -> str:
@@ -55,49 +56,18 @@ def list_cases(folder: Path, include: Sequence[str] = ("*",)) -> tuple[Case, ...
     return cases
 
 
-def split_cases(cases: Iterable[Case], split_file: Path) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """(training, validation): the file names validation cases and those that never train."""
-    held, never = _read_split(split_file)
-    every = tuple(cases)
-    training = tuple(case for case in every if case.id not in held | never)
-    return training, tuple(case for case in every if case.id in held)
-
-
-def chosen_cases(cases: Sequence[Case], split_file: Path) -> tuple[Case, ...]:
-    """The validation cases of a split file, or those of a plain JSON list of ids; all of them must be there."""
-    held, _ = _read_split(split_file)
-    missing = held - {case.id for case in cases}
-    if missing:
-        raise InputError(f"{split_file} names cases that are not in the data folder: {', '.join(sorted(missing))}")
-    return tuple(case for case in cases if case.id in held)
-
-
-def _read_split(split_file: Path) -> tuple[set[str], set[str]]:
-    """Ids that validate, and ids that must never train."""
-    try:
-        split = json.loads(split_file.read_text(encoding="utf-8"))
-        if isinstance(split, list):
-            return set(split), set()
-        return set(split["validation"]), set(split.get("lesion_test_never_in_shipped_training", ()))
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise InputError(
-            f"{split_file} is not a split ({problem}); expected JSON with a list `validation` of case ids"
-        ) from None
-
-
 def _case(folder: Path) -> Case:
     if (folder / FACTS).exists():
         facts = CaseFacts.load(folder)
-        return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, facts.phase, facts.annotated)
+        return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, facts.phase, facts.annotated, facts.patient)
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-        phase = _phase(meta)
-    except (ValueError, KeyError) as problem:
+        phase, annotated = _phase(meta), tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
         raise InputError(
             f"{folder / _META} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
         ) from None
-    annotated = tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
-    return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, phase, annotated)
+    return Case(folder.name, folder / IMAGE, folder / LABELS_FILE, phase, annotated, str(meta.get("patient", "")))
 
 
 def _phase(meta: dict[str, str]) -> str:

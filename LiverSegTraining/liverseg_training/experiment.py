@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .sections import (
     Augment,
     Card,
     Data,
+    Eval,
     Infer,
     Loss,
     Network,
@@ -23,9 +24,11 @@ from .sections import (
     Run,
     Sampler,
     Schedule,
+    Semi,
     Split,
     demand,
     known_keys,
+    one_of,
 )  # fmt: skip
 
 if sys.version_info >= (3, 11):
@@ -49,8 +52,24 @@ class Experiment:
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     schedule: Schedule = field(default_factory=Schedule)
+    semi: Semi = field(default_factory=Semi)
+    eval: Eval = field(default_factory=Eval)
     post: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     card: Card = field(default_factory=Card)
+
+    def __post_init__(self) -> None:
+        """What only the whole can know: a recipe of a paper may do what a model that can be chosen may not."""
+        if "_paper" not in self.experiment.name:
+            for axis in self.augment.flip:
+                one_of("augment.flip", axis, ("j", "k"))
+            demand(
+                not self.preprocess.of_a_paper and self.eval.grid == "native",
+                "preprocess.resize, preprocess.zoom and eval.grid = network are for recipes named *_paper",
+            )
+        demand(
+            not (self.schedule.kind == "plateau" or self.schedule.early_stop) or self.eval.every > 0,
+            "schedule plateau and early_stop wait for scores: set eval.every",
+        )
 
     @property
     def out_dir(self) -> Path:
@@ -64,15 +83,27 @@ class Experiment:
             dims=self.network.dims,
             channels=self.preprocess.channels,
             labels=self.data.labels,
-            spacing_mm=self.preprocess.spacing_mm,
+            spacing_mm=tuple(mm or None for mm in self.preprocess.spacing_mm),  # type: ignore[arg-type]
             window=self.infer.window,
             snap=self.infer.snap,
             sure=self.infer.sure,
             normalisation=self.preprocess.normalisation,
             crop=self.preprocess.crop,
             margin_mm=self.preprocess.margin_mm,
-            mirror=tuple(sorted(axis for axis, share in self.augment.flip.items() if share > 0)),
+            mirror=tuple(sorted(axis for axis, share in self.augment.flip.items() if share > 0 and axis != "i")),
             post=self.post,
+        )
+
+    def folds(self) -> tuple[Experiment, ...]:
+        """One run for each fold of a k-fold split, in folders inside this one's."""
+        demand(self.split.kind == "kfold", f"folds are for split.kind = kfold, not {self.split.kind}")
+        return tuple(
+            replace(
+                self,
+                split=replace(self.split, fold=n),
+                experiment=replace(self.experiment, out_dir=str(self.out_dir / f"fold_{n}")),
+            )
+            for n in range(self.split.folds)
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +112,8 @@ class Experiment:
 
 _SECTIONS: Mapping[str, type] = {
     "experiment": Run, "data": Data, "split": Split, "preprocess": Preprocess, "network": Network, "loss": Loss,
-    "sampler": Sampler, "augment": Augment, "optim": Optim, "schedule": Schedule, "infer": Infer, "card": Card,
+    "sampler": Sampler, "augment": Augment, "optim": Optim, "schedule": Schedule, "semi": Semi, "eval": Eval,
+    "infer": Infer, "card": Card,
 }  # fmt: skip
 
 

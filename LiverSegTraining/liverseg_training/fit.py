@@ -2,166 +2,165 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from liverseg_core import networks
 from liverseg_core.errors import InputError
-from liverseg_core.inference import device_named
-from torch import nn
 
-from .augment import shown
+from .budget import shortage_told
 from .cache import CachedCase, cached
-from .cases import data_folder, list_cases, split_cases
-from .checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from .cases import data_folder, list_cases
+from .checkpoints import BEST, LAST, load_checkpoint, save_checkpoint
+from .diary import Diary, keep_batch, say
 from .experiment import Experiment
+from .feeding import Feed, Shown, fed
+from .looks import Looks, Seen
 from .losses import SegmentationLoss
-from .rates import Moment, optimiser_of, turn
+from .provenance import provenance, save_provenance
+from .rates import Moment, turn
 from .sampling import BatchSampler
+from .semi import SemiSupervision, semi_of
+from .splits import refuse_twins, split_cases
+from .trainee import Trainee, begun, device_for, new_trainee
 
-CHECKPOINT = "last.pt"
-HISTORY = "history.csv"
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of the split, cached."""
+
+    training: tuple[CachedCase, ...]
+    validation: tuple[CachedCase, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Trainee:
-    """What a checkpoint must hold: the network, the average that is exported, and the optimiser."""
+class Teacher:
+    """What turns a batch into gradients."""
 
-    network: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
+    loss_of: SegmentationLoss
+    semi: SemiSupervision
+    folder: Path  # where a batch is kept that breaks the loss
 
 
 def fit(experiment: Experiment, *, resume: bool = False) -> Path:
-    """Train until max_steps and return the run folder. Killed at any moment, `resume` goes on bit by bit the same."""
-    run, folder = experiment.experiment, experiment.out_dir
-    device = device_named(run.device)
-    print(f"training on {device}", flush=True)  # noqa: T201
-    sampler = BatchSampler(
-        training_cases(experiment), experiment.stage(), experiment.sampler, experiment.augment, experiment.data.weights
-    )
-    loss_of = SegmentationLoss(experiment.loss.terms, experiment.loss.supervision, experiment.loss.deep)
+    """Train to the end and return the run folder. Killed at any moment, `resume` goes on bit by bit the same."""
+    run, folder, began = experiment.experiment, experiment.out_dir, time.monotonic()
+    device = device_for(run)
+    say(f"training on {device}")
+    _refuse_run(folder, resume=resume)
+    sides = cached_sides(experiment)
+    feed, looks, teacher = _room(experiment, sides, device)
+    epoch_steps, steps = pace(experiment, feed.sampler.samples)
     trainee = new_trainee(experiment, device)
-    begin = _restore(trainee, folder, experiment) if resume else _start(folder, experiment)
-    for step in range(begin, run.max_steps):
-        started = time.perf_counter()
-        rng = np.random.default_rng((run.seed, step))  # every draw of a step depends on its number alone
-        batch = sampler.batch(rng)
-        image = shown(batch, experiment.augment, experiment.preprocess.normalisation, rng).to(device)
-        turn(trainee.optimiser, Moment(step, run.max_steps), experiment.optim, experiment.schedule)
-        with torch.autocast(device.type, torch.bfloat16, enabled=run.amp == "bf16"):
-            heads = trainee.network(image)
-        loss = loss_of(heads, batch.target.to(device), batch.known.to(device))
-        if not torch.isfinite(loss):
-            torch.save({"image": image, "target": batch.target}, folder / "nan_batch.pt")
-            raise InputError(
-                f"the loss became {loss.item()} at step {step}; the batch is kept in {folder / 'nan_batch.pt'}"
-            )
-        trainee.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trainee.network.parameters(), experiment.optim.clip)
-        trainee.optimiser.step()
-        follow(trainee.average, trainee.network, min(run.ema, (1 + step) / (10 + step)))
-        _log(folder, step, loss.item(), time.perf_counter() - started, run.log_every, run.max_steps)
-        if (step + 1) % run.checkpoint_every == 0 or step + 1 == run.max_steps:
-            save_checkpoint(folder / CHECKPOINT, _checkpoint(trainee, step + 1, experiment))
+    begin, scores = _begin(trainee, experiment, sides, resume=resume)
+    with shortage_told(experiment, device), Diary(experiment, steps, looks.cells, begin) as diary:
+        for step, batches, clock in fed(feed, begin, steps, run.workers, device):
+            at, done = Moment(step, steps, epoch_steps, tuple(scores)), step + 1
+            rate = turn(trainee.optimiser, at, experiment.optim, experiment.schedule)
+            torch.manual_seed(run.seed * 1_000_003 + step)  # every draw of a step depends on its number alone
+            loss = sum(learned(trainee, batch.on(device), teacher, at, len(batches)) for batch in batches)
+            trainee.step(experiment.optim.clip)
+            trainee.follow(min(run.ema, done / (10 + step)))
+            seconds, last = time.perf_counter() - clock, done == steps
+            due = experiment.eval.every and (done % experiment.eval.every == 0 or last)
+            seen = looked(trainee, looks, experiment, done, scores) if due else None
+            diary.step(done, loss, rate, seconds, seen)
+            ended = _ended(experiment, scores if seen else (), time.monotonic() - began)
+            if ended or done % run.checkpoint_every == 0 or last:
+                save_checkpoint(folder / LAST, trainee.checkpoint(done, experiment, scores))
+                diary.save_page()
+            if ended:
+                say(f"step {done}/{steps}: {ended}")
+                break
     return folder
 
 
-def training_cases(experiment: Experiment) -> tuple[CachedCase, ...]:
-    """The cases that train, cached; made first where the cache lacks them."""
-    folder = data_folder(experiment.data.folder)
-    every = list_cases(folder, experiment.data.include)
-    training, _ = split_cases(every, folder / experiment.split.file)
-    return tuple(
-        cached(case, experiment.stage(), experiment.data.merge, Path(experiment.data.cache)) for case in training
+def learned(trainee: Trainee, batch: Shown, teacher: Teacher, at: Moment, share: int) -> float:
+    """Gather the gradients of one of `share` batches, and answer its part of the loss."""
+    with trainee.short():
+        answers = [network(batch.image) for network in trainee.networks]
+    supervised = [teacher.loss_of(heads, batch.target, batch.known, at.epoch) for heads in answers]
+    loss, unlabelled = torch.stack(supervised).sum(), teacher.semi(answers, at)
+    loss = (loss if unlabelled is None else loss + unlabelled) / share
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        kept = keep_batch(teacher.folder, batch.image, batch.target)
+        raise InputError(f"the loss became {value} at step {at.step}; the batch is kept in {kept}")
+    trainee.backward(loss)
+    return value
+
+
+def looked(trainee: Trainee, looks: Looks, experiment: Experiment, done: int, scores: list[float]) -> Seen:
+    """Look at the validation cases, add the score to `scores`, and keep the checkpoint where it is the best."""
+    seen = looks(trainee.averages[0] if experiment.experiment.ema else trainee.networks[0], pictures=True)
+    scores.append(seen.score)
+    if seen.score >= max(scores):
+        save_checkpoint(experiment.out_dir / BEST, trainee.checkpoint(done, experiment, scores))
+    return seen
+
+
+def _room(experiment: Experiment, sides: Sides, device: torch.device) -> tuple[Feed, Looks, Teacher]:
+    """Where batches come from, who looks, and who teaches."""
+    stage, loss = experiment.stage(), experiment.loss
+    sampler = BatchSampler(sides.training, stage, experiment.sampler, experiment.augment, experiment.data.weights)
+    looks = Looks(experiment, sides.validation if experiment.eval.every else (), device)
+    teacher = Teacher(
+        SegmentationLoss(loss.terms, loss.supervision, loss.deep), semi_of(experiment.semi), experiment.out_dir
     )
+    return Feed(experiment, sampler), looks, teacher
 
 
-def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
-    """Fresh weights under the experiment's seed; the average begins as a copy."""
-    torch.manual_seed(experiment.experiment.seed)
-    make = experiment.network
-    stage = experiment.stage()
-    pair = [
-        networks.build(
-            make.kind, channels=len(stage.channels), labels=1 + len(stage.labels), dims=make.dims, **make.options
-        )
-        for _ in range(2)
-    ]
-    pair[1].load_state_dict(pair[0].state_dict())
-    network, average = (n.to(device).train() for n in pair)
-    optimiser = optimiser_of([network], experiment.optim)
-    return Trainee(network, average.requires_grad_(requires_grad=False), optimiser)
+def cached_sides(experiment: Experiment) -> Sides:
+    """Who trains and who validates, cached; made first where the cache lacks them. InputError for a leak."""
+    folder = data_folder(experiment.data.folder)
+    parts = split_cases(list_cases(folder, experiment.data.include), experiment.split, folder)
+    place, merge = Path(experiment.data.cache), experiment.data.merge
+    training, validation = (
+        tuple(cached(case, experiment.stage(), experiment.preprocess, merge, place) for case in side)
+        for side in (parts.training, parts.validation)
+    )
+    refuse_twins({c.case.id: c.digest for c in training}, {c.case.id: c.digest for c in validation})
+    if experiment.eval.every and not validation:
+        raise InputError("eval.every asks for looks, but the split leaves no validation case")
+    return Sides(training, validation)
 
 
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights (Polyak); decay 0 copies."""
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1.0 - decay)
-        else:
-            kept.copy_(new)
+def pace(experiment: Experiment, samples: int) -> tuple[int, int]:
+    """Steps of an epoch, and of the run."""
+    run = experiment.experiment
+    shown_a_step = experiment.sampler.batch * run.accumulate
+    epoch_steps = run.iters_per_epoch or max(1, -(-samples // shown_a_step))
+    return epoch_steps, run.max_steps or run.epochs * epoch_steps
 
 
-def history(folder: Path) -> Iterator[dict[str, str]]:
-    with (folder / HISTORY).open(encoding="utf-8") as file:
-        yield from csv.DictReader(file)
-
-
-def _start(folder: Path, experiment: Experiment) -> int:
-    if (folder / CHECKPOINT).exists():
+def _refuse_run(folder: Path, *, resume: bool) -> None:
+    """A run is neither overwritten nor resumed from nothing."""
+    if resume:
+        load_checkpoint(folder / LAST)
+    elif (folder / LAST).exists():
         raise InputError(f"{folder} already holds a run; use `resume`, or another experiment.out_dir")
+
+
+def _begin(trainee: Trainee, experiment: Experiment, sides: Sides, *, resume: bool) -> tuple[int, list[float]]:
+    """Steps done and scores so far."""
+    folder = experiment.out_dir
+    if resume:
+        checkpoint = load_checkpoint(folder / LAST)
+        trainee.restore(checkpoint, experiment, folder / LAST)
+        return checkpoint.step, list(checkpoint.scores)
+    for sentence in begun(trainee, experiment):
+        say(sentence)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_resolved(folder, experiment)
-    (folder / HISTORY).write_text("step,loss,seconds\n", encoding="utf-8")
-    return 0
+    save_provenance(provenance(sides.training, sides.validation, str(trainee.device)), folder)
+    return 0, []
 
 
-def _restore(trainee: Trainee, folder: Path, experiment: Experiment) -> int:
-    checkpoint = load_checkpoint(folder / CHECKPOINT)
-    if checkpoint.network_of != _network_of(experiment):
-        raise InputError(
-            f"{folder / CHECKPOINT} holds {checkpoint.network_of}, the experiment asks for {_network_of(experiment)}"
-        )
-    trainee.network.load_state_dict(checkpoint.network)
-    trainee.average.load_state_dict(checkpoint.average)
-    trainee.optimiser.load_state_dict(checkpoint.optimiser)
-    _write_resolved(folder, experiment)
-    kept = [row for row in history(folder) if int(row["step"]) <= checkpoint.step]
-    with (folder / HISTORY).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "loss", "seconds"])
-        writer.writeheader()
-        writer.writerows(kept)
-    return checkpoint.step
-
-
-def _checkpoint(trainee: Trainee, step: int, experiment: Experiment) -> Checkpoint:
-    return Checkpoint(
-        step, _network_of(experiment),
-        trainee.network.state_dict(), trainee.average.state_dict(), trainee.optimiser.state_dict(),
-    )  # fmt: skip
-
-
-def _network_of(experiment: Experiment) -> str:
-    stage = experiment.stage()
-    return json.dumps([stage.network, stage.dims, stage.options, stage.channels, stage.labels])
-
-
-def _write_resolved(folder: Path, experiment: Experiment) -> None:
-    (folder / "experiment.json").write_text(json.dumps(experiment.as_dict(), indent=1) + "\n", encoding="utf-8")
-
-
-def _log(folder: Path, step: int, loss: float, seconds: float, every: int, steps: int) -> None:
-    with (folder / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(f"{step + 1},{loss:.5f},{seconds:.3f}\n")
-    if (step + 1) % every == 0:
-        left_min = (steps - step - 1) * seconds / 60
-        print(f"step {step + 1}/{steps}  loss {loss:.4f}  {seconds:.2f} s  about {left_min:.0f} min left", flush=True)  # noqa: T201
+def _ended(experiment: Experiment, scores: Sequence[float], seconds: float) -> str:
+    """Why a run ends before its last step, or nothing."""
+    patience, limit_min = experiment.schedule.early_stop, experiment.experiment.max_minutes
+    if patience and scores and len(scores) - 1 - max(range(len(scores)), key=scores.__getitem__) >= patience:
+        return f"{patience} looks brought no better score; the best is kept in {BEST}"
+    return f"{limit_min:g} minutes are over; `resume` goes on" if limit_min and seconds > 60 * limit_min else ""

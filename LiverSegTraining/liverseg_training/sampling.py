@@ -1,28 +1,30 @@
-"""Cached cases -> batches: which case, which block of it, turned how. Every draw depends on (seed, step) alone."""
+"""Cached cases -> batches: which case, which block of it, turned how. Every draw depends on (seed, step) alone.
+
+A sampler is a row of SAMPLERS: which block of a case a sample shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from liverseg_core.errors import InputError
 from liverseg_core.labels import LIVER
 from liverseg_core.model_card import Stage
-from torch.nn import functional
 
 from .cache import CachedCase
+from .intensity import Scale, scale_of
 from .negatives import random_body
 from .sections import Augment, Sampler
+from .views import Part, View, look, random_bend, random_matrix, random_mirror
 
 # torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
 # slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.
 _LEAST_STEPS = 3
-_NODES_MM = 64.0  # between the nodes of the bend: organs change shape, borders stay smooth
-
-
-Part = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # image, target, codes, inside of one sample
+_SPOTS = 20_000  # voxels of the organs that are remembered for each case
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,78 +32,160 @@ class Batch:
     """What the network is shown, before intensities are touched. All tensors [n, 1, k, j, i] unless said."""
 
     image: torch.Tensor  # float32, HU on CT, arbitrary on MR
-    target: torch.Tensor  # uint8 channel numbers of the network's answer
+    target: torch.Tensor  # uint8 channel numbers of the network's answer; without the slices beside its own
     codes: torch.Tensor  # uint8, every code of the reference, for contrast simulation
     inside: torch.Tensor  # bool, the scan has data here
     known: torch.Tensor  # bool [n, 1 + labels]
     modalities: tuple[str, ...]
-    spacing_mm: tuple[float, float, float]  # (x, y, z)
+    spacing_mm: tuple[tuple[float, float, float], ...]  # (x, y, z) of each sample
+    scales: tuple[Scale | None, ...] = ()  # what the whole case says about grey values; None: the block says it
+
+
+class Source:
+    """A case, and what samplers ask about it; each answer is found once, when it is first asked for."""
+
+    def __init__(self, case: CachedCase, stage: Stage) -> None:
+        self.case, self.stage = case, stage
+        self.spacing = np.asarray(case.spacing_mm)[::-1]
+        self.shape = np.asarray(case.image.shape)
+
+    @cached_property
+    def block(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and one past the last voxel of the organs."""
+        return _block_of(self.case, self.stage.labels)
+
+    @cached_property
+    def liver_first(self) -> int:
+        return int(_block_of(self.case, (LIVER,))[0][0])
+
+    @cached_property
+    def slices(self) -> np.ndarray:
+        """The slices that hold an organ."""
+        return np.flatnonzero(np.isin(self.case.labels, self.stage.labels).any(axis=(1, 2)))
+
+    @cached_property
+    def spots(self) -> np.ndarray:
+        """Voxels of the organs, evenly thinned to a bearable number, int32 [n, 3]."""
+        places = np.flatnonzero(np.isin(self.case.labels, self.stage.labels))
+        thin = places[:: max(1, len(places) // _SPOTS)]
+        return np.stack(np.unravel_index(thin, self.case.labels.shape), axis=1).astype(np.int32)
+
+    @cached_property
+    def scale(self) -> Scale:
+        return scale_of(self.case, self.stage)
 
 
 @dataclass(frozen=True)
-class View:
-    """One block of a case: `size` voxels about `centre`, seen through `matrix` (all k, j, i in voxels)."""
+class Place:
+    """Which block of a case: `size` voxels about `centre`; the imitated scan lies between `first` and `last`."""
 
     centre: np.ndarray
     size: np.ndarray
-    matrix: np.ndarray
-    first: np.ndarray  # where the imitated scan begins and ends
+    first: np.ndarray
     last: np.ndarray
-    bend: np.ndarray  # [3, k, j, i] displacements in voxels of the case, on nodes spread over the block
+
+
+def _organ(source: Source, sampler: Sampler, rng: np.random.Generator) -> Place:
+    """The block of the organs that the corridor would crop, with the coarse stage's errors."""
+    reach = source.stage.margin_mm + rng.uniform(-sampler.jitter_mm, sampler.jitter_mm, (2, 3))
+    first, last = source.block[0] - reach[0] / source.spacing, source.block[1] + reach[1] / source.spacing
+    return _snapped(source, first, last, sampler, rng)
+
+
+def _scan(source: Source, sampler: Sampler, rng: np.random.Generator) -> Place:
+    return _snapped(source, np.zeros(3), source.shape.astype(float), sampler, rng)
+
+
+def _slices(source: Source, sampler: Sampler, rng: np.random.Generator) -> Place:
+    """As many consecutive slices as the window has, and those beside them that channels ask for."""
+    size, context = np.array(source.stage.window), context_of(source.stage)
+    deep = int(source.shape[0])
+    if rng.random() < sampler.liver:
+        middle = int(rng.choice(source.slices)) + int(rng.integers(-(size[0] // 2), (size[0] + 1) // 2))
+    else:
+        middle = int(rng.integers(deep))
+    if size[0] > 1:
+        middle = int(np.clip(middle, size[0] // 2, max(size[0] // 2, deep - (size[0] + 1) // 2)))
+    first = np.array([middle - size[0] // 2, *_in_plane(source, sampler, rng)])
+    beside = np.array([context, 0, 0])  # beyond the last slice the last slice goes on
+    return Place(first + (size - 1) / 2, size + 2 * beside, source.case.first - beside, source.case.last + beside)
+
+
+def _patch(source: Source, sampler: Sampler, rng: np.random.Generator) -> Place:
+    """A block of the window's size: about a voxel of an organ, or anywhere; it stays inside where there is room."""
+    size = np.array(source.stage.window)
+    room = source.shape - size
+    if rng.random() < sampler.foreground:
+        first = source.spots[int(rng.integers(len(source.spots)))] - size // 2
+        first = np.where(room > 0, np.clip(first, 0, np.maximum(room, 0)), room // 2)
+    else:
+        first = np.array([int(rng.integers(n + 1)) if n > 0 else n // 2 for n in room])
+    return Place(first + (size - 1) / 2, size, source.case.first, source.case.last)
+
+
+SAMPLERS: Mapping[str, Callable[[Source, Sampler, np.random.Generator], Place]] = {
+    "organ": _organ, "scan": _scan, "slice": _slices, "slab": _slices, "patch": _patch,
+}  # fmt: skip
+_WHOLE = ("organ", "scan")  # what the corridor shows at once: its grey values are normalised by the block itself
 
 
 class BatchSampler:
-    """Draws cases by modality share, and blocks as the corridor will crop them."""
+    """Draws cases by modality share, and blocks as the sampler's row says."""
 
     def __init__(
         self, cases: Sequence[CachedCase], stage: Stage, sampler: Sampler, augment: Augment, shares: Mapping[str, float]
     ) -> None:
         if not cases:
             raise InputError("no training cases: the split leaves nothing to train on")
-        if sampler.kind not in ("organ", "scan"):
-            raise InputError(f"unknown sampler {sampler.kind!r}; known: organ, scan")
+        if sampler.kind not in SAMPLERS:
+            raise InputError(f"unknown sampler {sampler.kind!r}; known: {', '.join(SAMPLERS)}")
+        if (sampler.kind == "slice") != (stage.dims == 2):
+            raise InputError(
+                f"sampler {sampler.kind} does not fit a {stage.dims}-D network; 2-D ones take slice, 3-D ones the others"
+            )
         self.cases, self.stage, self.sampler, self.augment = tuple(cases), stage, sampler, augment
+        self.sources = tuple(Source(case, stage) for case in cases)
         modalities = [case.modality for case in cases]
         weight = np.array([shares.get(m, 1.0) / modalities.count(m) for m in modalities])
         self.weights = weight / weight.sum()
-        self.blocks = [_organ_block(case, stage.labels) for case in cases]
-        self.livers = [_organ_block(case, (LIVER,))[0][0] for case in cases] if sampler.below else []
+
+    @property
+    def samples(self) -> int:
+        """How many there are to see: slices of 2-D stages, cases otherwise."""
+        return sum(len(case.image) for case in self.cases) if self.stage.dims == 2 else len(self.cases)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         parts: list[Part] = []
-        modalities, known = [], []
+        modalities, known, scales = [], [], []
         chosen = [int(n) for n in rng.choice(len(self.cases), self.sampler.batch, p=self.weights)]
         empty = [bool(self.sampler.empty) and rng.random() < self.sampler.empty for _ in chosen]
-        views = [self._view(n, rng) for n in chosen]
+        views = [self._view(self.sources[n], rng) for n in chosen]
         sizes = [self._any_size(rng) if nothing else view.size for nothing, view in zip(empty, views)]
         size = np.max(sizes, axis=0)
         for n, view, nothing in zip(chosen, views, empty):
             case = self.cases[n]
-            parts.append(_empty(size, case.spacing_mm, rng) if nothing else _look(case, view, size, self.stage.labels))
+            parts.append(_empty(size, case.spacing_mm, rng) if nothing else self._look(case, view, size))
             modalities.append("CT" if nothing else case.modality)
             known.append([True, *(nothing or code in case.case.annotated for code in self.stage.labels)])
-        image, target, codes, inside = (torch.cat(tensors) for tensors in zip(*parts))
-        spacing_mm = self.cases[chosen[0]].spacing_mm
-        return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacing_mm)
+            scales.append(None if nothing or self.sampler.kind in _WHOLE else self.sources[n].scale)
+        image, target, codes, inside = (t[0] if len(t) == 1 else torch.cat(t) for t in zip(*parts))
+        context = context_of(self.stage)
+        target = target[:, :, context : target.shape[2] - context]
+        spacings = tuple(self.cases[n].spacing_mm for n in chosen)
+        return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacings, tuple(scales))
 
-    def _view(self, number: int, rng: np.random.Generator) -> View:
-        """The block that the corridor would crop, with the coarse stage's errors, and the turn it is seen through."""
-        case = self.cases[number]
-        spacing = np.asarray(case.spacing_mm)[::-1]
-        shape = np.asarray(case.image.shape)
-        first, last = np.zeros(3), shape.astype(float)
-        if self.sampler.kind == "organ":
-            reach = self.stage.margin_mm + rng.uniform(-self.sampler.jitter_mm, self.sampler.jitter_mm, (2, 3))
-            first, last = self.blocks[number][0] - reach[0] / spacing, self.blocks[number][1] + reach[1] / spacing
-        begin, end = _partial(shape, first, last, self.sampler, rng)
-        if self.sampler.below and rng.random() < self.sampler.below:
-            begin, end = np.zeros(3), np.array([max(self.livers[number], 1), *shape[1:]], float)
-        first, last = np.maximum(first, begin), np.minimum(last, end)
-        snap = np.asarray(self.stage.snap or self.stage.window)
-        steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if self.stage.snap else 1)
-        size = np.minimum(steps * snap, np.asarray(self.stage.window)).astype(int)
-        matrix, bend = self._matrix(spacing, rng), self._bend(size, spacing, rng)
-        return View((first + last - 1) / 2, size, matrix, begin, end, bend)
+    def _look(self, case: CachedCase, view: View, size: np.ndarray) -> Part:
+        return look(case, view, size, self.stage.labels, codes=self.augment.simulate > 0)
+
+    def _view(self, source: Source, rng: np.random.Generator) -> View:
+        """The block and the turn it is seen through."""
+        place = SAMPLERS[self.sampler.kind](source, self.sampler, rng)
+        if rng.random() >= self.augment.turned:
+            matrix, bend = np.diag(random_mirror(self.augment, rng)), np.zeros((3, 1, 1, 1))
+        else:
+            matrix = random_matrix(self.augment, source.spacing, self.stage.dims, rng)
+            bend = random_bend(self.augment, place.size, source.spacing, self.stage.dims, rng)
+        return View(place.centre, place.size, matrix, place.first, place.last, bend)
 
     def _any_size(self, rng: np.random.Generator) -> np.ndarray:
         """A field of view of any size that the network can see at once: bodies without organs come in all of them."""
@@ -109,26 +193,31 @@ class BatchSampler:
         least = _LEAST_STEPS if self.stage.snap else 1
         return np.array([s * rng.integers(least, max(least, w // s) + 1) for s, w in zip(snap, window)])
 
-    def _bend(self, size: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Half of the views are bent: smooth random displacements, each node's at most about twice `bend_mm`."""
-        nodes = np.maximum(np.round(size * spacing / _NODES_MM).astype(int), 1) + 1
-        strength_mm = self.augment.bend_mm * rng.random() * (rng.random() < 0.5)
-        return rng.standard_normal((3, *nodes)) * strength_mm / spacing[:, None, None, None]
 
-    def _matrix(self, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Voxel offsets in the view -> voxel offsets in the case, (k, j, i): rotation and scale in mm, then flips."""
-        angles = np.deg2rad([rng.uniform(-limit, limit) for limit in self.augment.rotate_deg])
-        turn = np.eye(3)
-        for axis, angle in enumerate(angles):  # about x, y, z; rows and columns in (z, y, x)
-            a, b = [n for n in range(3) if n != 2 - axis]
-            plane = np.eye(3)
-            plane[a, a] = plane[b, b] = np.cos(angle)
-            plane[a, b], plane[b, a] = -np.sin(angle), np.sin(angle)
-            turn = plane @ turn
-        scale = np.exp(rng.uniform(*np.log(self.augment.scale)) + rng.normal(0, 0.04, 3))
-        mirror = np.array([-1.0 if rng.random() < self.augment.flip.get(axis, 0.0) else 1.0 for axis in "kji"])
-        matrix: np.ndarray = (turn * (mirror / scale)[None, :]) * spacing[None, :] / spacing[:, None]
-        return matrix
+def context_of(stage: Stage) -> int:
+    """How many slices beside its own a 2-D stage reads, on each side."""
+    return max((abs(int(name[5:])) for name in stage.channels if name.startswith("slice")), default=0)
+
+
+def _snapped(source: Source, first: np.ndarray, last: np.ndarray, sampler: Sampler, rng: np.random.Generator) -> Place:
+    """The block as far as the imitated scan goes, in whole steps of the network, as the corridor snaps it."""
+    stage, shape = source.stage, source.shape
+    begin, end = _partial(shape, first, last, sampler, rng)
+    if sampler.below and rng.random() < sampler.below:
+        begin, end = np.zeros(3), np.array([max(source.liver_first, 1), *shape[1:]], float)
+    first, last = np.maximum(first, begin), np.minimum(last, end)
+    snap = np.asarray(stage.snap or stage.window)
+    steps = np.maximum(-(-np.ceil(last - first) // snap), _LEAST_STEPS if stage.snap else 1)
+    size = np.minimum(steps * snap, np.asarray(stage.window)).astype(int)
+    return Place((first + last - 1) / 2, size, begin, end)
+
+
+def _in_plane(source: Source, sampler: Sampler, rng: np.random.Generator) -> tuple[int, int]:
+    """Where the window begins along j and i: centred where the case is smaller, otherwise where `place` says."""
+    room = source.shape[1:] - np.array(source.stage.window[1:])
+    random = [int(rng.integers(max(n, 0) + 1)) for n in room]
+    j, i = (a if n > 0 and sampler.place == "random" else int(n) // 2 for a, n in zip(random, room))
+    return j, i
 
 
 def _empty(size: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Part:
@@ -138,7 +227,7 @@ def _empty(size: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.ran
     return random_body((k, j, i), spacing_mm, rng)[None, None], nothing, nothing, nothing == 0
 
 
-def _organ_block(case: CachedCase, labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _block_of(case: CachedCase, labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     voxels = np.argwhere(np.isin(case.labels, labels))
     if len(voxels) == 0:
         raise InputError(f"{case.case.id}: the reference holds none of the codes {list(labels)}")
@@ -158,31 +247,3 @@ def _partial(
         else:
             end[0] = min(end[0], np.ceil(first[0] + kept))
     return begin, np.maximum(end, begin + 1)
-
-
-def _look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int]) -> Part:
-    """Image, target, codes and inside of one view, each [1, 1, k, j, i]."""
-    axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size]
-    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    straight = offsets @ torch.from_numpy(view.matrix.T).float() + torch.from_numpy(view.centre).float()
-    nodes = torch.from_numpy(view.bend).float()[None]
-    bend = functional.interpolate(nodes, straight.shape[:3], mode="trilinear", align_corners=True)
-    position = straight + bend[0].movedim(0, -1)
-    low = np.maximum(np.floor(position.amin((0, 1, 2)).numpy()).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(position.amax((0, 1, 2)).numpy()).astype(int) + 2, case.image.shape)
-    low = np.minimum(low, high - 1)
-    block = tuple(slice(a, b) for a, b in zip(low, high))
-    codes = torch.from_numpy(np.array(case.labels[block]))[None, None]
-    members = [(codes == code).float() for code in labels]
-    stack = torch.cat([torch.from_numpy(np.array(case.image[block], np.float32))[None, None], *members], dim=1)
-    span = torch.from_numpy(high - low).float()
-    where = ((position - torch.from_numpy(low).float()) * 2 + 1) / span - 1
-    grid = where.flip(-1)[None]
-    seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    near = functional.grid_sample(codes.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    begin, end = torch.from_numpy(view.first).float() - 0.5, torch.from_numpy(view.last).float() - 0.5
-    inside = ((straight >= begin) & (straight <= end)).all(-1)[None, None]  # a scan ends in planes, whatever bends
-    shares = seen[:, 1:]
-    best, winner = shares.max(dim=1, keepdim=True)
-    target = torch.where((best > 0.5) | (best > 1 - shares.sum(1, keepdim=True)), winner + 1, 0)
-    return seen[:, :1], (target * inside).to(torch.uint8), (near * inside).to(torch.uint8), inside

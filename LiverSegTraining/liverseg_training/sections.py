@@ -21,25 +21,33 @@ DEEP: Mapping[str, tuple[str, ...]] = {"pow2": ("drop_last",), "alpha": ("start"
 
 @dataclass(frozen=True)
 class Run:
-    """[experiment]"""
+    """[experiment]: a run ends after `max_steps`, where that is given, and otherwise after `epochs`."""
 
     name: str
     out_dir: str
-    max_steps: int
+    max_steps: int = 0
+    epochs: int = 0
+    iters_per_epoch: int = 0  # steps of an epoch; 0: as many as show every training sample once
+    accumulate: int = 1  # batches whose gradients make one step
+    max_minutes: float = 0.0  # of one command, `resume` goes on; 0: no limit
     seed: int = 0
-    amp: str = "bf16"  # bf16 | off
+    amp: str = "bf16"  # bf16 | fp16 (CUDA alone) | off
     device: str = "auto"
+    workers: int = -1  # processes that make batches; -1: none on a CPU, every core but one beside a GPU (eight at most)
     checkpoint_every: int = 250
     log_every: int = 25
     ema: float = 0.999  # decay of the averaged weights that are exported; 0: none
     note: str = ""
 
     def __post_init__(self) -> None:
-        one_of("experiment.amp", self.amp, ("bf16", "off"))
+        one_of("experiment.amp", self.amp, ("bf16", "fp16", "off"))
+        demand(self.max_steps > 0 or self.epochs > 0, "experiment.max_steps or epochs must be positive")
         demand(
-            self.max_steps > 0 and self.checkpoint_every > 0,
-            "experiment.max_steps and checkpoint_every must be positive",
+            self.checkpoint_every > 0 and self.log_every > 0 and self.accumulate > 0,
+            "experiment: checkpoint_every, log_every and accumulate must be positive",
         )
+        demand(self.iters_per_epoch >= 0, "experiment.iters_per_epoch must not be negative")
+        demand(0 <= self.ema < 1, f"experiment.ema must be 0 or more and less than 1, not {self.ema}")
 
 
 @dataclass(frozen=True)
@@ -62,33 +70,70 @@ class Data:
 
 @dataclass(frozen=True)
 class Split:
-    """[split]"""
+    """[split]: by patient. fixed: `file` names the validation cases. ratio: shares that train, validate, and do neither.
+    kfold: the fold `fold` of `folds` validates. Both deal patients out evenly for each phase, in an order of `seed`."""
 
     kind: str = "fixed"
     file: str = "split.json"
+    ratios: tuple[float, ...] = (0.7, 0.1, 0.2)
+    folds: int = 5
+    fold: int = 0
+    seed: int = 0
+    exclude: tuple[str, ...] = ()  # case ids, with wildcards, that are on neither side
 
     def __post_init__(self) -> None:
-        one_of("split.kind", self.kind, ("fixed",))
+        one_of("split.kind", self.kind, ("fixed", "ratio", "kfold"))
+        demand(self.folds >= 2, f"split.folds must be 2 or more, not {self.folds}")
+        demand(
+            0 <= self.fold < self.folds,
+            f"split.fold must be one of 0 to {self.folds - 1} ({self.folds} folds), not {self.fold}",
+        )
+        demand(
+            len(self.ratios) in (2, 3) and min(self.ratios) >= 0 and sum(self.ratios[:2]) > 0,
+            f"split.ratios must be two or three shares (train, validate, rest), not {list(self.ratios)}",
+        )
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """[preprocess]: the part of the stage that decides what the network sees; mm are (x, y, z)."""
+    """[preprocess]: the part of the stage that decides what the network sees; mm are (x, y, z), 0 is the scan's own.
 
-    spacing_mm: tuple[float | None, float | None, float | None]
+    `resize` (voxels j, i of every slice) and `zoom` (factors along x, y, z) are for recipes named *_paper, which are
+    never exported.
+    """
+
+    spacing_mm: tuple[float, float, float]
     normalisation: Mapping[str, str]
     channels: tuple[str, ...] = ("image",)
     crop: str = "none"
     margin_mm: float = 0.0
+    resize: tuple[int, ...] = ()
+    zoom: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        demand(len(self.resize) in (0, 2), f"preprocess.resize must be two counts (j, i), not {list(self.resize)}")
+        demand(len(self.zoom) in (0, 3), f"preprocess.zoom must be three factors (x, y, z), not {list(self.zoom)}")
+
+    @property
+    def of_a_paper(self) -> bool:
+        return bool(self.resize or self.zoom)
 
 
 @dataclass(frozen=True)
 class Network:
-    """[network]"""
+    """[network]: `pretrained` is a checkpoint that fills the encoder before the first step."""
 
     kind: str
     dims: int = 3
     options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: str = ""
+
+
+@dataclass(frozen=True)
+class Semi:
+    """[semi]: what unlabelled cases add to the loss (semi.KINDS)."""
+
+    kind: str = "none"
 
 
 @dataclass(frozen=True)
@@ -109,27 +154,38 @@ class Loss:
 
 @dataclass(frozen=True)
 class Sampler:
-    """[sampler]: organ (the block of the organs, with the coarse stage's errors) or scan (all of it)."""
+    """[sampler]: organ (the block of the organs, with the coarse stage's errors), scan (all of it), slice (slices of a
+    2-D stage), slab (consecutive slices), patch (blocks, some of them about the organs). The last three are of the
+    stage's window."""
 
     kind: str = "organ"
     batch: int = 1
-    jitter_mm: float = 20.0  # each face of the block moves by up to this
-    partial: float = 0.15  # share of samples in which the scan ends inside the block
-    below: float = 0.0  # share in which the scan ends below the liver
-    empty: float = 0.0  # share that is a made-up body without any organ (negatives.py)
+    jitter_mm: float = 20.0  # organ: each face of the block moves by up to this
+    partial: float = 0.15  # organ, scan: share of samples in which the scan ends inside the block
+    below: float = 0.0  # organ, scan: share in which the scan ends below the liver
+    empty: float = 0.0  # organ, scan: share that is a made-up body without any organ (negatives.py)
+    liver: float = 0.5  # slice, slab: share that holds an organ at least; the others are drawn from all
+    foreground: float = 0.33  # patch: share that is centred on a voxel of an organ
+    place: str = "random"  # slice, slab: where in the plane the window lies, random or centre
+
+    def __post_init__(self) -> None:
+        one_of("sampler.place", self.place, ("random", "centre"))
+        demand(self.batch > 0, "sampler.batch must be positive")
 
 
 @dataclass(frozen=True)
 class Augment:
     """[augment]: probabilities and ranges. There is no left-right flip for models that can be chosen."""
 
-    rotate_deg: tuple[float, float, float] = (8.0, 8.0, 15.0)  # about x, y, z
+    turned: float = 1.0  # share of samples that are turned, scaled and bent; the others are cut out straight
+    rotate_deg: tuple[float, float, float] = (8.0, 8.0, 15.0)  # about x, y, z; slices turn in their plane alone
     scale: Pair = (0.85, 1.2)
     bend_mm: float = 0.0  # largest standard deviation of the smooth displacements that half of the samples get
-    flip: Mapping[str, float] = field(default_factory=dict)  # axis "j" or "k" -> probability
+    flip: Mapping[str, float] = field(default_factory=dict)  # axis "j" or "k" -> probability; "i" in *_paper alone
     simulate: float = 0.0  # share of samples whose contrast is drawn anew (contrast.py)
     remap: float = 0.0  # share whose grey values go through a random curve
     gamma: Pair = (1.0, 1.0)
+    worn: float = 0.5  # share that gets each kind of wear that follows
     bias: float = 0.0  # largest strength of the bias field (log units)
     noise: float = 0.0  # largest standard deviation, in units of the image's own
     blur_mm: float = 0.0
@@ -137,7 +193,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         for axis in self.flip:
-            one_of("augment.flip", axis, ("j", "k"))
+            one_of("augment.flip", axis, ("j", "k", "i"))
 
 
 @dataclass(frozen=True)
@@ -172,6 +228,7 @@ class Schedule:
     freeze_epochs: int = 0
     freeze: tuple[str, ...] = ()
     freeze_norms: bool = False
+    early_stop: int = 0  # looks in a row without a better score that end the run; 0: never
 
     def __post_init__(self) -> None:
         one_of("schedule.kind", self.kind, ("hold", "poly", "step", "cosine", "onecycle", "plateau"))
@@ -191,6 +248,21 @@ class Infer:
 
 
 @dataclass(frozen=True)
+class Eval:
+    """[eval]: a look at validation cases while training, with the averaged network, at the cached grid. The best look
+    keeps its checkpoint. `grid` is where `validate` scores: native, or network in recipes named *_paper."""
+
+    every: int = 0  # steps from one look to the next; 0: never
+    cases: tuple[str, ...] = ("*",)  # ids of validation cases, with wildcards
+    most: int = 8  # cases of a look, spread over the phases
+    grid: str = "native"
+
+    def __post_init__(self) -> None:
+        one_of("eval.grid", self.grid, ("native", "network"))
+        demand(self.every >= 0 and self.most > 0, "eval.every must not be negative and eval.most must be positive")
+
+
+@dataclass(frozen=True)
 class Card:
     """[card]: what the exported model says about itself."""
 
@@ -200,6 +272,7 @@ class Card:
     training_data: tuple[str, ...] = ()
     intended_use: str = ""
     known_failures: tuple[str, ...] = ()
+    research: bool = False  # the reproduction of a published system
 
 
 def known_keys(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:

@@ -1,17 +1,21 @@
-"""A model folder, run over reference cases through the corridor that users walk through: what is measured is what they get."""
+"""A model folder, run over reference cases through the corridor that users walk through: what is measured is what they get.
+
+Recipes of papers, which are never exported, are scored at their own cached grid, and said to be.
+"""
 
 from __future__ import annotations
 
-import csv
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from liverseg_core.agreement import dsc, on_grid_of, pair_of, structure
+from liverseg_core.agreement import compare, dsc, on_grid_of, structure
 from liverseg_core.errors import InputError
+from liverseg_core.inference import device_named
 from liverseg_core.labels import LABELS
 from liverseg_core.model_card import Measured, ModelCard
 from liverseg_core.models import Model
@@ -22,35 +26,69 @@ from liverseg_core.records import LabelMask, Scan
 
 from .cases import Case
 from .contrast import HELD_OUT
+from .experiment import Experiment
+from .export import filled_network
+from .fit import cached_sides
+from .looks import drawn_by, ready
+from .sampling import Source
 
 
 @dataclass(frozen=True)
 class Score:
-    """One structure of one case, native grid."""
+    """One structure of one case: every quantity of the agreement room, per volume; and DSC over the slices [k] in which
+    the reference is not empty, for the tables that print that."""
 
     case: str
     phase: str  # or the held-out family that the case was re-synthesised in
     structure: str
-    dsc: float
-    hd95_mm: float
+    figures: Mapping[str, float]
     volume_ml: float
     reference_ml: float
+    slice_dsc: float  # mean over `slices`
+    slices: int
     seconds: float
+
+    @property
+    def dsc(self) -> float:
+        return self.figures["dsc"]
+
+    @property
+    def hd95_mm(self) -> float:
+        return self.figures["hd95"]
+
+    def row(self) -> dict[str, str | float]:
+        told: dict[str, str | float] = {
+            "case": self.case,
+            "phase": self.phase,
+            "structure": self.structure,
+            **self.figures,
+        }
+        ends = {"volume_ml": self.volume_ml, "reference_ml": self.reference_ml, "dsc_per_slice": self.slice_dsc}
+        return {**told, **ends, "slices": self.slices, "seconds": self.seconds}
 
 
 def validate(
     model: Model, cases: Sequence[Case], *, contrast: str = "", quality: str = "standard", device: str = "auto"
 ) -> Iterator[Score]:
-    """Scores as they come: DSC and HD95 of every structure that the reference annotated."""
+    """Scores as they come, of every structure that the reference annotated, on the native grid."""
     for case in cases:
         scan, reference = read_scan(case.image, case.phase), read_mask(case.labels)
         if contrast:
             scan = resynthesised(scan, reference, contrast, seed=sum(map(ord, case.id)))
         result = segment_scan(scan, model, quality=quality, device=device, allow_unfit=True)
-        ours = on_grid_of(result.mask, reference)
-        for code in model.card.labels:
-            if code in case.annotated:
-                yield _score(case.id, contrast or scan.phase, code, ours, reference, result.report.seconds["total"])
+        seconds = result.report.seconds["total"]
+        yield from _scores(case, contrast or scan.phase, model.card.labels, result.mask, reference, seconds)
+
+
+def validate_at_network_grid(experiment: Experiment, device: str = "auto") -> Iterator[Score]:
+    """The same for a recipe that is never exported: its validation cases, at its own cached grid."""
+    where, stage = device_named(device), experiment.stage()
+    form = ready(filled_network(experiment), stage, where)
+    for cached in cached_sides(experiment).validation:
+        began = time.perf_counter()
+        ours, reference, _ = drawn_by(form, Source(cached, stage), where)
+        seconds = time.perf_counter() - began
+        yield from _scores(cached.case, cached.case.phase, stage.labels, ours, reference, seconds)
 
 
 def resynthesised(scan: Scan, reference: LabelMask, contrast: str, seed: int) -> Scan:
@@ -73,18 +111,18 @@ def summary(scores: Sequence[Score], *, by: str = "phase") -> list[dict[str, str
         if own:
             rows.append({
                 "phase": key, "structure": name, "n": len(own), "dsc_mean": _mean([s.dsc for s in own]),
+                "dsc_sd": float(np.std([s.dsc for s in own])), "dsc_median": float(np.median([s.dsc for s in own])),
                 "dsc_worst": min(s.dsc for s in own), "worst_case": min(own, key=lambda s: s.dsc).case,
-                "hd95_n": sum(not math.isnan(s.hd95_mm) for s in own), "hd95_mm_mean": _mean([s.hd95_mm for s in own]), "hd95_mm_worst": max((s.hd95_mm for s in own if not math.isnan(s.hd95_mm)), default=math.nan),
+                "hd95_n": sum(not math.isnan(s.hd95_mm) for s in own), "hd95_mm_mean": _mean([s.hd95_mm for s in own]),
+                "hd95_mm_worst": max((s.hd95_mm for s in own if not math.isnan(s.hd95_mm)), default=math.nan),
+                **{f"{key}_mean": _mean([s.figures[key] for s in own]) for key in _ALSO},
+                "dsc_per_slice_mean": _mean([s.slice_dsc for s in own]),
                 "seconds_mean": _mean([s.seconds for s in own]),
             })  # fmt: skip
     return rows
 
 
-def save_scores(scores: Sequence[Score], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(Score.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(vars(score) for score in scores)
+_ALSO = ("iou", "precision", "recall", "rvd", "assd", "nsd")  # the other quantities of a summary
 
 
 def written_into_card(folder: Path, scores: Sequence[Score], cases: str) -> ModelCard:
@@ -124,13 +162,18 @@ def summary_line(row: Mapping[str, str | float | int]) -> str:
     )
 
 
-def _score(case: str, phase: str, code: int, ours: LabelMask, reference: LabelMask, seconds: float) -> Score:
-    one, other = structure(ours, code), structure(reference, code)
-    pair = pair_of(one, other, reference.grid.spacing_mm)
-    hd95_mm = pair.distances.percentile_mm(95.0) if one.any() and other.any() else math.nan
-    ml = reference.grid.voxel_ml
-    volumes_ml = float(one.sum()) * ml, float(other.sum()) * ml
-    return Score(case, phase, LABELS[code].key, dsc(one, other), hd95_mm, *volumes_ml, seconds)
+def _scores(
+    case: Case, phase: str, codes: Sequence[int], mask: LabelMask, reference: LabelMask, seconds: float
+) -> Iterator[Score]:
+    known = [code for code in codes if code in case.annotated]
+    ours, ml = on_grid_of(mask, reference), reference.grid.voxel_ml
+    figures = compare(ours, reference, codes=known).values()
+    for code in known:
+        one, other = structure(ours, code), structure(reference, code)
+        held = np.flatnonzero(other.any(axis=(1, 2)))
+        slice_dsc = _mean([dsc(one[k], other[k]) for k in held])
+        key, volumes_ml = LABELS[code].key, (float(one.sum()) * ml, float(other.sum()) * ml)
+        yield Score(case.id, phase, key, figures[key], *volumes_ml, slice_dsc, len(held), seconds)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,19 +9,23 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from liverseg_core.agreement.comparison import compare, rows_of
-from liverseg_core.agreement.detection import RULES, Detection, matched, overlaps_of, parts_of, pooled
-from liverseg_core.agreement.lesions import (
-    Lesion,
-    axes_by_agreement,
-    lesion_agreement,
-    major_axis_mm,
-    recall_by_size,
-    tumour_burden,
+from liverseg_core.agreement.detection import (
+    RULES,
+    Components,
+    Detection,
+    Overlaps,
+    matched,
+    overlaps_of,
+    parts_of,
+    pooled,
 )
-from liverseg_core.geometry import Grid
-from liverseg_core.records import LabelMask
+from liverseg_core.agreement.lesions import Lesion, axes_by_agreement, lesion_agreement, recall_by_size, tumour_burden
+from liverseg_core.geometry import Grid, as_image, ellipsoid_axes_mm
+from liverseg_core.measurements.pieces import piece_of
+from liverseg_core.records import LabelMask, Segment
 
 NAN = math.nan
+AS_DRAWN = Components(corners_touch=False, drops_small=False)
 
 
 def drawn(shape: tuple[int, int, int], *boxes: tuple[tuple[int, int, int], tuple[int, int, int]]) -> np.ndarray:
@@ -34,11 +38,7 @@ def drawn(shape: tuple[int, int, int], *boxes: tuple[tuple[int, int, int], tuple
 
 def judged(rule: str, prediction: np.ndarray, reference: np.ndarray, voxel_ml: float = 0.001) -> Detection:
     row = RULES[rule]
-    parts = [
-        parts_of(mask, voxel_ml, corners_touch=row.corners_touch, drops_small=row.drops_small)
-        for mask in (prediction, reference)
-    ]
-    return row.match(overlaps_of(*parts))
+    return row.match(overlaps_of(*(parts_of(mask, voxel_ml, row.components) for mask in (prediction, reference))))
 
 
 SHAPE = (12, 12, 44)
@@ -105,9 +105,7 @@ def test_the_assignment_is_the_best_of_all() -> None:
     rng = np.random.default_rng(5)
     for _ in range(20):
         prediction, reference = (rng.random((3, 5, 6)) < 0.25 for _ in range(2))
-        overlaps = overlaps_of(
-            *(parts_of(m, 1.0, corners_touch=False, drops_small=False) for m in (prediction, reference))
-        )
+        overlaps = overlaps_of(*(parts_of(m, 1.0, AS_DRAWN) for m in (prediction, reference)))
         n, width = overlaps.reference_voxels.size, overlaps.predicted_voxels.size
         gain = np.zeros((n, width + n))
         gain[overlaps.g, overlaps.p] = np.where(overlaps.iou > 0.1, overlaps.iou, 0)
@@ -121,12 +119,21 @@ def test_the_assignment_is_the_best_of_all() -> None:
 
 def test_a_pair_below_the_threshold_does_not_keep_one_above_it_apart() -> None:
     """IoU 0.12 for g0-p0; g0-p1 and g1-p0 sum up to more, but neither counts."""
-    overlaps = overlaps_of(*(parts_of(m, 1.0) for m in (THREE, THREE)))
-    crossed = type(overlaps)(
+    crossed = Overlaps(
         np.array([100, 100]), np.array([100, 100]), np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([22, 18, 18])
     )
     assert matched(crossed, 0.1).tolist() == [0, -1]
     assert matched(crossed, 0.0).tolist() == [1, 0]
+
+
+def test_thirty_thousand_lesions_are_matched_without_a_table_of_all_pairs() -> None:
+    """Each overlaps its own twin by half and its neighbour's by a fifth; a table would take 7 GB."""
+    count = 30_000
+    own = np.arange(count)
+    g, p = np.concatenate([own, own[1::2]]), np.concatenate([own, own[::2]])
+    shared = np.concatenate([np.full(count, 67), np.full(count // 2, 34)])
+    hundred = np.full(count, 100)
+    assert (matched(Overlaps(hundred, hundred, g, p, shared), 0.1) == own).all()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,7 @@ def test_small_components_are_dropped_and_counted(
 
 def test_lits_counts_components_by_their_faces_and_drops_none() -> None:
     corner = drawn((9, 9, 9), ((0, 0, 0), (2, 2, 2)), ((2, 2, 2), (3, 3, 3)), ((8, 8, 8), (1, 1, 1)))
-    assert parts_of(corner, 1.0, corners_touch=False, drops_small=False).voxels.tolist() == [27, 8, 1]
+    assert parts_of(corner, 1.0, AS_DRAWN).voxels.tolist() == [27, 8, 1]
 
 
 # sizes
@@ -168,19 +175,37 @@ def ball(radii: tuple[float, float, float]) -> np.ndarray:
     ],
 )
 def test_the_major_axis_of_an_ellipsoid_is_its_own(radii: tuple[float, float, float], spacing: tuple[float, float, float], expected: float) -> None:  # fmt: skip
-    kji = np.array(spacing, float)
-    axis = major_axis_mm(np.argwhere(ball(radii)) * kji, kji)
+    """Of the lesion that is compared as of the one that is measured."""
+    drawn_ball = ball(radii)
+    grid = Grid(drawn_ball.shape[::-1], spacing[::-1])
+    mask = masked(drawn_ball, drawn_ball, grid)
+    axis = lesion_agreement(mask, mask).lesions[0].major_axis_mm
     assert axis == pytest.approx(expected, rel=3e-3)
-    image = sitk.GetImageFromArray(ball(radii).astype(np.uint8))
-    image.SetSpacing([float(mm) for mm in spacing[::-1]])
+    assert axis == pytest.approx(piece_of(Segment("lesion", "", drawn_ball, grid)).axes_ellipsoid_mm[0], rel=1e-9)
     shape = sitk.LabelShapeStatisticsImageFilter()
-    shape.Execute(image)
+    shape.Execute(as_image(drawn_ball.astype(np.uint8), grid))
     points_only = max(shape.GetPrincipalMoments(1))  # without the extent of the voxels themselves
     assert axis == pytest.approx(2 * math.sqrt(5 * (points_only + max(spacing) ** 2 / 12)), rel=1e-9)
 
 
-def test_the_major_axis_of_one_voxel_is_that_of_a_box() -> None:
-    assert major_axis_mm(np.zeros((1, 3)), np.array([5.0, 1.0, 1.0])) == pytest.approx(2 * math.sqrt(5 * 25 / 12))
+def test_each_of_many_lesions_has_its_own_axis() -> None:
+    """Their moments are taken together, over several slabs of slices."""
+    grid = Grid((60, 60, 90), (0.7, 0.8, 1.5))
+    noise = np.random.default_rng(2).random(grid.array_shape) < 0.1
+    lesions = masked(noise, noise, grid)
+    found = lesion_agreement(lesions, lesions).lesions
+    parts = parts_of(noise, grid.voxel_ml)
+    assert len(found) > 100
+    for n in range(0, len(found), 17):
+        points = np.argwhere(parts.labels == n + 1) * grid.spacing_mm[::-1]
+        expected = ellipsoid_axes_mm(np.cov(points.T, ddof=0), grid.spacing_mm[::-1])[-1]
+        assert found[n].major_axis_mm == pytest.approx(expected)
+
+
+def test_the_axes_of_one_voxel_are_those_of_a_box() -> None:
+    assert ellipsoid_axes_mm(np.zeros((3, 3)), (5.0, 1.0, 2.0)) == pytest.approx(
+        [2 * math.sqrt(5 * mm**2 / 12) for mm in (1.0, 2.0, 5.0)]
+    )
 
 
 def lesion(dsc: float, axis_mm: float) -> Lesion:
@@ -214,6 +239,14 @@ def test_each_lesion_of_the_reference_has_its_dsc_and_size() -> None:
     assert [x.major_axis_mm for x in found.lesions] == pytest.approx([cube] * 3)
     missed = lesion_agreement(masked(NOTHING, LIVER, GRID), masked(THREE, LIVER, GRID))
     assert [x.dsc for x in missed.lesions] == [0, 0, 0]
+
+
+def test_a_lesion_has_the_dsc_of_its_own_partner() -> None:
+    """The smaller of two lesions has the larger partner."""
+    truth = drawn(SHAPE, ((2, 2, 2), (4, 4, 4)), ((2, 2, 12), (3, 3, 4)))
+    guess = drawn(SHAPE, ((2, 2, 2), (4, 4, 2)), ((2, 2, 12), (4, 4, 4)))
+    found = lesion_agreement(masked(guess, LIVER, GRID), masked(truth, LIVER, GRID)).lesions
+    assert [x.dsc for x in found] == pytest.approx([2 * 32 / (64 + 32), 2 * 36 / (36 + 64)])
 
 
 def test_burden_error_is_prediction_minus_reference_in_points() -> None:

@@ -1,11 +1,11 @@
-"""Surface distances: the shells, the tree and the transform against brute force and against MONAI."""
+"""Surface distances: the shells, the tree, the transform and the parts of a noise, against brute force and MONAI."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from liverseg_core.agreement import Options, agreement_of, check_identities, pair_of, surfaces
+from liverseg_core.agreement import Options, agreement_of, check_identities, far, pair_of, shells, surfaces
 from monai.metrics import (
     compute_average_surface_distance,
     compute_hausdorff_distance,
@@ -33,12 +33,18 @@ def brute(one: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float
     return np.sort(cdist(*points).min(axis=1))
 
 
-PATHS = {  # what to turn so that one way of finding distances does all the work
-    "as it is": {},
-    "shells": {"_FEW": 0, "_REACH": 20, "_WALK_LIMIT": 10**9},
-    "shells, then tree": {"_FEW": 0, "_REACH": 2, "_WALK_LIMIT": 10**9},
-    "tree": {"_FEW": 10**9},
-    "transform": {"_FEW": 10**9, "_TREE_LIMIT": 0},
+NEVER, ALWAYS = 10**12, 0
+PATHS = {  # what to turn so that one way of finding distances does all the work, and how exact it is
+    "as it is": ({}, 1e-9),
+    "a part at a time": ({"shells._PART": 3000, "far._PART": 7, "shells._REACH": 3}, 1e-9),
+    "shells": ({"shells._CALL": ALWAYS, "shells._REACH": 20}, 1e-9),
+    "shells, then tree": ({"shells._CALL": ALWAYS, "shells._REACH": 2}, 1e-9),
+    "tree": ({"shells._CALL": NEVER}, 1e-9),
+    "transform, for there are too many": ({"shells._CALL": NEVER, "far.QUERY": NEVER}, 2e-4),
+    "transform, for a tree looks at too much": ({"shells._CALL": NEVER, "far._LOOK": NEVER}, 2e-4),
+    "transform of a crowd": ({"surfaces._FAR": NEVER}, 2e-4),
+    "as if it were noise": ({"far._DENSE": NEVER}, 1e-9),
+    "as if it were noise, by a transform": ({"far._DENSE": NEVER, "far._LOOK": NEVER, "shells._REACH": 3}, 2e-4),
 }
 
 
@@ -47,26 +53,89 @@ PATHS = {  # what to turn so that one way of finding distances does all the work
 def test_every_way_finds_the_nearest_border_voxel(
     path: str, spacing: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in PATHS[path].items():
-        monkeypatch.setattr(surfaces, name, value)
+    turned, error_mm = PATHS[path]
+    for name, value in turned.items():
+        monkeypatch.setattr(f"liverseg_core.agreement.{name}", value)
     one, other = blob(1, (14, 18, 16)), blob(2, (14, 18, 16))
     found = surfaces.surface_distances(one, other, spacing)
-    np.testing.assert_allclose(np.sort(found.pred_to_ref_mm), brute(one, other, spacing), atol=1e-9)
-    np.testing.assert_allclose(np.sort(found.ref_to_pred_mm), brute(other, one, spacing), atol=1e-9)
+    np.testing.assert_allclose(np.sort(found.pred_to_ref_mm), brute(one, other, spacing), atol=error_mm)
+    np.testing.assert_allclose(np.sort(found.ref_to_pred_mm), brute(other, one, spacing), atol=error_mm)
 
 
-def test_noise_is_left_to_the_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+RNG = np.random.default_rng(0)
+K, J, X = np.indices((36, 40, 44))
+NOISE = RNG.random(K.shape) < 0.5
+CORNER = (K > 4) & (K < 30) & (J > 6) & (J < 34) & (X > 20)
+CROWDS = {  # a prediction, a reference, and what has to answer
+    "noise everywhere": (NOISE, (K < 3) & (J < 3), ["transformed_mm", "parted"]),
+    "noise on both sides": (NOISE, RNG.random(K.shape) < 0.4, ["parted"]),
+    "noise in a part": (NOISE & (X < 26), CORNER, ["parted"]),
+    "the whole scan": (K >= 0, (K > 14) & (K < 20) & (J > 16) & (J < 20), ["transformed_mm"]),
+    "one voxel": (K + J + X == 0, NOISE, ["parted", "transformed_mm"]),
+}
+
+
+TIES = (1.6, 2.0, 2.4, 2.5, 5.0)  # tolerances that are distances between voxels, too
+
+
+@pytest.mark.parametrize("name", CROWDS)
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 1.5), (1.25, 1.25, 7.7)])
+def test_a_crowd_of_border_voxels_is_answered_all_at_once(
+    name: str, spacing: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Noise has a border voxel for every second voxel: neither shells nor tree would come to an end."""
-    asked = []
-    transform = surfaces.distance_transform_edt
-    monkeypatch.setattr(surfaces, "distance_transform_edt", lambda *a, **k: asked.append(1) or transform(*a, **k))
-    monkeypatch.setattr(surfaces, "_TREE_LIMIT", 50)  # as if both borders were six times as large
-    noise = np.random.default_rng(0).random((30, 40, 40)) < 0.5
-    corner = np.zeros_like(noise)
-    corner[:8, :8, :8] = True
-    found = surfaces.surface_distances(noise, corner, (1, 1, 1))
-    assert asked
-    np.testing.assert_allclose(np.sort(found.pred_to_ref_mm), brute(noise, corner, (1, 1, 1)), atol=1e-9)
+    prediction, reference, ways = CROWDS[name]
+    monkeypatch.setattr(far, "_LEAST", 0)
+    monkeypatch.setattr(surfaces, "_STRIDE", 7)
+    asked = {way: spy(monkeypatch, way) for way in ("transformed_mm", "parted")}
+    found = surfaces.surface_distances(prediction, reference, spacing)
+    if max(spacing) < 6 * min(spacing):  # in thicker slices noise is not parted: the blocks are small
+        assert all(any(answer is not None for answer in asked[way]) for way in ways)
+    for ours, one, other in (
+        (found.pred_to_ref_mm, prediction, reference),
+        (found.ref_to_pred_mm, reference, prediction),
+    ):
+        expected = ndimage.distance_transform_edt(~border(other), spacing[::-1])[border(one)]
+        np.testing.assert_allclose(np.sort(ours), np.sort(expected), atol=2e-4)
+        assert [np.sum(ours <= mm + 1e-6) for mm in TIES] == [np.sum(expected <= mm + 1e-6) for mm in TIES]
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, way: str) -> list[object]:
+    """What a function of `surfaces` has answered."""
+    answers, real = [], getattr(surfaces, way)
+
+    def watched(*arguments: object) -> object:
+        answers.append(real(*arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(surfaces, way, watched)
+    return answers
+
+
+def test_of_a_noise_only_what_can_be_seen_from_afar_is_kept() -> None:
+    mask = np.random.default_rng(1).random((60, 60, 60)) < 0.5
+    lattice = shells.lattice_around(mask.shape, (1.0, 1.0, 1.0))
+    flat = shells.border(mask, lattice)
+    near, seen = far.parted(flat, int(np.count_nonzero(flat)), lattice)
+    inner = tuple(slice(n + 12, -n - 12) for n in lattice.pad)
+    assert near.reshape(lattice.shape)[inner].all()
+    assert not seen.reshape(lattice.shape)[inner].any()
+    assert np.count_nonzero(seen) > 6 * 50 * 50 / 2
+    assert far.parted(flat, flat.size // 9, lattice) is None  # too few voxels for a noise
+
+
+def test_between_two_sheets_a_tree_looks_at_much_of_both() -> None:
+    """Why the number of voxels does not tell what a tree costs."""
+    lattice = shells.lattice_around((60, 120, 120), (1.0, 1.0, 1.0))
+    middle = np.array([np.ravel_multi_index((30, 60, 60), lattice.shape)])
+
+    def looks(*planes: int) -> float:
+        sheet = np.zeros(lattice.shape, bool)
+        sheet[list(planes)] = True
+        return far._looks(far._tree(np.flatnonzero(sheet), lattice), middle, lattice)
+
+    assert looks(2) < 500
+    assert looks(2, 58) > 2 * 0.8 * np.pi * 28**2 / 2
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -11,8 +11,8 @@ import torch
 from fat_phantoms import TE_MS, Tissue, echoes_of, noisy, protocol, signal
 from liverseg_core.errors import InputError
 from liverseg_core.fat.complexes import conventions, fit_complex
-from liverseg_core.fat.magnitude import Fit, fit_magnitude, rice_mean
-from liverseg_core.fat.noise import sigma_of_air, sigma_of_residuals, uncertainty
+from liverseg_core.fat.magnitude import Fit, fit_magnitude, fit_power, rice_mean
+from liverseg_core.fat.noise import sigma_of_air, sigma_of_magnitudes, sigma_of_residuals, uncertainty
 from liverseg_core.fat.pooled import pooled
 from liverseg_core.fat.protocol import Protocol, notices_about
 from liverseg_core.fat.spectra import SPECTRA, spectrum_named
@@ -94,6 +94,24 @@ def test_the_minimum_is_scipys() -> None:
         assert ours == pytest.approx(tuple(found.x), rel=1e-3, abs=1e-2)
 
 
+def test_a_minimum_at_the_bound_is_scipys_too() -> None:
+    """Half fat: noise takes many voxels to the bound, along which water and R2* are still to be found."""
+    at = protocol(3.0)
+    values = noisy(signal(Tissue(50, 90), at), 25, 4.0).abs().numpy()
+    c, t = SPECTRA["ismrm6"].phasor(at.te_ms, at.field_t), np.array(at.te_ms) / 1e3
+    fit = fit_magnitude(torch.from_numpy(values), echoes_of(at))
+    at_bound = 0
+    for n, voxel in enumerate(values.T):
+        found = least_squares(
+            lambda p, y=voxel: p[0] * abs(1 - p[1] + p[1] * c) * np.exp(-p[2] * t) - y, (100.0, 0.45, 90.0),
+            bounds=([0, -1 / 3, -20], [1e4, 0.5, 2000]), x_scale=(100, 1, 100), xtol=1e-12, ftol=1e-12,
+        )  # fmt: skip
+        at_bound += found.x[1] > 0.4999
+        assert float(fit.pdff()[n]) == pytest.approx(100 * found.x[1], abs=0.02)
+        assert float(fit.rate[n]) == pytest.approx(found.x[2], abs=0.1)
+    assert at_bound > 5
+
+
 def test_the_mean_of_a_rician_magnitude_is_scipys_and_its_slope_the_difference() -> None:
     amplitude = torch.tensor([0.0, 0.3, 1.0, 2.5, 7.0, 20.0, 3e4]).double()
     mean, slope = rice_mean(amplitude, 2.0)
@@ -152,6 +170,18 @@ def test_the_conventions_of_the_scanner_are_found(field_t, alternation, precessi
         assert float(fit.alternation.median()) == pytest.approx(alternation, abs=0.02)
 
 
+@pytest.mark.parametrize("alternation", [0.0, 0.05])
+@pytest.mark.parametrize("field_t", FIELDS)
+def test_a_small_alternation_is_told_from_noise(field_t, alternation) -> None:
+    """Too small to halve the residual, and the same in every voxel."""
+    at, rng = protocol(field_t), np.random.default_rng(2)
+    rows = [Tissue(p, 60, rng.normal(0, 50), 1.0, alternation) for p in np.linspace(0, 40, 600)]
+    clean = np.stack([signal(row, at) for row in rows], axis=1)
+    values = torch.from_numpy(clean) + noisy(np.zeros(6, complex), 600, 5.0)
+    start = fit_magnitude(values.abs(), echoes_of(at), 5.0)
+    assert conventions(values, echoes_of(at), start) == (alternation > 0, 1)
+
+
 def test_a_field_beyond_one_turn_changes_nothing_but_itself() -> None:
     at = protocol(3.0)
     turn = 1e3 / 0.95
@@ -176,18 +206,54 @@ def test_the_cramer_rao_deviation_is_that_of_monte_carlo(field_t, snr, pdff, rat
             assert float(high - low) / 2 == pytest.approx(float(expected), rel=0.12)
 
 
-@pytest.mark.parametrize("rate", [40, 300])
-def test_the_noise_is_found_in_the_residuals_and_in_the_air(rate: int) -> None:
+@pytest.mark.parametrize(
+    ("field_t", "rate", "pdff"), [(3.0, 40, 5), (3.0, 300, 5), (3.0, 800, 5), (1.5, 400, 40), (1.5, 800, 10)]
+)
+def test_the_noise_is_found_in_the_magnitudes_whatever_lies_on_the_floor(field_t, rate, pdff) -> None:
+    at = protocol(field_t)
+    values = noisy(signal(Tissue(pdff, rate), at), 12000, 3.0)
+    assert sigma_of_magnitudes(values.abs(), echoes_of(at)) == pytest.approx(3.0, rel=0.06)
+
+
+def test_ghosts_and_vessels_are_no_noise() -> None:
     at = protocol(3.0)
-    values = noisy(signal(Tissue(5, rate), at), 3000, 3.0)
+    values = noisy(signal(Tissue(5, 60), at), 12000, 2.0).abs()
+    values[1::2, 3000:4500] *= 1.5
+    assert sigma_of_magnitudes(values, echoes_of(at)) == pytest.approx(2.0, rel=0.06)
+
+
+def test_noise_is_not_guessed_from_four_echoes_or_from_nothing() -> None:
+    at = protocol(3.0)
+    values = noisy(signal(Tissue(5, 60), at), 400, 2.0).abs()
+    few = Protocol(at.te_ms[:4], 3.0)
+    assert math.isnan(sigma_of_magnitudes(values[:4], echoes_of(few)))
+    assert math.isnan(sigma_of_magnitudes(values[:, :5], echoes_of(at)))
+    assert sigma_of_magnitudes(torch.zeros(6, 400), echoes_of(at)) == 0
+
+
+def test_the_noise_is_found_in_the_residuals_of_the_phases_and_in_the_air() -> None:
+    at = protocol(3.0)
+    values = noisy(signal(Tissue(5, 60), at), 3000, 3.0)
     start = fit_magnitude(values.abs(), echoes_of(at), 3.0)
-    assert sigma_of_residuals(start, echoes_of(at)) == pytest.approx(3.0, rel=0.05)
     both = fit_complex(values, echoes_of(at), start, bipolar=False)
     assert sigma_of_residuals(both, echoes_of(at), phases=2) == pytest.approx(3.0, rel=0.05)
     air = noisy(np.zeros(1, complex), 5000, 3.0).abs()[0]
     assert sigma_of_air(air) == pytest.approx(3.0, rel=0.05)
     assert math.isnan(sigma_of_air(air * (air > 4)))  # a scanner that sets air to zero
     assert math.isnan(sigma_of_air(torch.full((500,), 7.0)))
+
+
+def test_the_mean_power_of_a_block_is_fitted_with_its_noise_and_not_cut_short_by_it() -> None:
+    at, sigma = protocol(3.0), 5.0
+    grid = list(product((0, 20, 40), (60, 400, 800)))
+    clean = np.stack([abs(signal(Tissue(*row), at)) for row in grid], axis=1)
+    truth = torch.tensor(grid, dtype=torch.float64)
+    fit = fit_power(torch.from_numpy(clean**2 + 2 * sigma**2), echoes_of(at), sigma)
+    torch.testing.assert_close(fit.pdff(), truth[:, 0], atol=0.02, rtol=0)
+    torch.testing.assert_close(fit.rate, truth[:, 1], atol=0.02, rtol=0)
+    tissue = signal(Tissue(5, 600), at)
+    power = noisy(tissue, 25 * 600, sigma).abs().square().reshape(6, 600, 25).mean(2)
+    assert float(fit_power(power, echoes_of(at), sigma).pdff().median()) == pytest.approx(5, abs=1)
 
 
 def test_the_pool_of_a_region_is_free_of_the_noise_floor() -> None:

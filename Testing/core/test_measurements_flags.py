@@ -1,4 +1,4 @@
-"""Warnings from the mask alone: each with an input that calls for it and one beside it that does not."""
+"""Warnings about the liver: each with an input that calls for it and one beside it that does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from liverseg_core.geometry import Grid
 from liverseg_core.measurements import LIMITS, notices_about
+from liverseg_core.measurements.flags import Confidence
 from liverseg_core.records import LabelMask, Notice
 from liverseg_core.segments import cut_segments
 
@@ -101,5 +102,36 @@ def test_a_liver_is_cut_from_more_than_2_cm2_on_any_face(axis: int, least: int, 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_limit_says_its_unit_and_why(name: str) -> None:
-    assert LIMITS[name].unit in ("ml", "mm2")
+    assert LIMITS[name].unit in ("ml", "mm2", "%/mm", "DSC")
     assert len(LIMITS[name].reason) > 20
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"),
+    [
+        (Confidence(), None),
+        (Confidence(doubt=0.3449, voxel_mm=3.0, accord=0.65), None),
+        (Confidence(doubt=0.3451, voxel_mm=3.0), "34.5 % of the liver's volume (on its grid of 3.0 mm up to 34.5 %"),
+        (Confidence(doubt=0.3451, voxel_mm=6.0), None),  # coarse voxels make wide outlines
+        (Confidence(doubt=0.6901, voxel_mm=6.0), "69.0 % of the liver's volume (on its grid of 6.0 mm up to 69.0 %"),
+        (Confidence(doubt=0.01, voxel_mm=3.0, accord=0.649), "their DSC is 0.65 (expected 0.65 or more)"),
+        (Confidence(doubt=0.5, voxel_mm=3.0, accord=0.2), "their DSC is 0.20 (expected 0.65 or more). Look at"),
+        (Confidence(doubt=0.5), None),  # a doubt without its voxels cannot be judged
+    ],
+)
+def test_a_doubt_of_the_network_and_stages_that_disagree_are_one_warning(
+    confidence: Confidence, words: str | None
+) -> None:
+    voxels = np.zeros(GRID.array_shape, np.uint8)
+    voxels[LIVER] = 1
+    told = notices_about(cut_segments(LabelMask(voxels, GRID), [1]), confidence)
+    assert [notice.code for notice in told] == ([] if words is None else ["low_confidence"])
+    assert words is None or words in told[0].text
+    assert all(notice.text.endswith("Look at the outline.") for notice in told)
+
+
+def test_where_no_liver_was_found_nothing_is_said_of_its_outline() -> None:
+    unsure = Confidence(0.9, 3.0, 0.0)
+    empty = LabelMask(np.zeros(GRID.array_shape, np.uint8), GRID)
+    assert [n.code for n in notices_about(cut_segments(empty, [1]), unsure)] == ["no_liver_found"]
+    assert notices_about(cut_segments(empty, [3]), unsure) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,12 @@ from liverseg_core.synthetic import abdomen
 
 DOOR = Path(__file__).resolve().parents[2] / "LiverSegExtension" / "LiverSeg" / "LiverSeg.py"
 SMALL = Grid((68, 48, 42), (5.2, 5.2, 6.0), (-174.0, -122.0, -130.0))  # the synthetic abdomen, coarse: seconds on a CPU
+
+
+@cache
+def small_abdomen() -> Any:
+    """Scan and truth; half a second of computing, once."""
+    return abdomen("ct", grid=SMALL)[:2]
 
 
 class SlowJob:
@@ -63,7 +70,7 @@ def chosen(panel: Any) -> Any:
     """The small synthetic CT, chosen by the selector."""
     from slicer_module.lab import volumes
 
-    node = volumes.volume_node(abdomen("ct", grid=SMALL)[0], "abdomen")
+    node = volumes.volume_node(small_abdomen()[0], "abdomen")
     panel.ui.volumeSelector.setCurrentNode(node)
     return node
 

@@ -90,6 +90,17 @@ def test_devices_are_those_that_the_doctor_found(doctor, keys, first) -> None:
         assert offered[1].text == "cuda:0: Big GPU, 11.5 of 12 GB free"
 
 
+def test_the_time_beside_the_cpu_is_that_of_the_quality() -> None:
+    past = [Past("cpu", "standard", 50_000_000, 20.0)]
+    told = {q: device_choices(None, 50_000_000, past, q)[-1].text for q in choices.QUALITY_TEXTS}
+    assert told == {"fast": "CPU, about 15 s", "standard": "CPU, about 20 s", "best": "CPU, about 30 s"}
+
+
+def test_what_was_measured_is_told_by_the_names_of_the_phases(models) -> None:
+    by_name = {choice.name: choice for choice in model_choices("auto", more=True)}
+    assert by_name["a-paper"].measured == f"Mean DSC on real scans: {PHASES['mr_t2fs'].meaning} 0.900"
+
+
 def test_the_expected_time_follows_what_runs_took_here() -> None:
     fast = {"torch": FAST, "processors": 8}
     assert seconds_expected(78_643_200, "cpu", "standard", fast) == pytest.approx(4.86, abs=0.01)

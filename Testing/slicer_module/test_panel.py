@@ -13,8 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from liverseg_core.synthetic import abdomen
-from slicer_module.panel_desk import DOOR, SMALL, SlowJob, chosen, module, panel, pick, rows, status, wait  # noqa: F401
+from slicer_module.panel_desk import (  # noqa: F401
+    DOOR,
+    SMALL,
+    SlowJob,
+    chosen,
+    module,
+    panel,
+    pick,
+    rows,
+    small_abdomen,
+    status,
+    wait,
+)
 
 
 def test_from_volume_to_table_by_clicks_with_the_real_worker(
@@ -33,7 +44,7 @@ def test_from_volume_to_table_by_clicks_with_the_real_worker(
     state = wait(panel, "segment")
     assert state.status.name == "DONE", panel.controllers["segment"].report()
     node = panel.segmentation()
-    truth = abdomen("ct", grid=SMALL)[1].voxels == 1
+    truth = small_abdomen()[1].voxels == 1
     liver = node.GetSegmentation().GetSegmentIdBySegmentName("Liver")
     found = slicer.util.arrayFromSegmentBinaryLabelmap(node, liver, chosen) > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
@@ -114,24 +125,33 @@ def test_what_is_chosen_is_saved_with_the_scene(panel: Any, chosen: Any, tmp_pat
     assert panel.ui.volumeSelector.currentNode() is panel.volume()
 
 
-def test_nothing_of_a_closed_panel_is_left(module: Any, desk: Any, volume: Any) -> None:
+def test_nothing_of_a_closed_panel_is_left(module: Any, desk: Any, volume: Any, tmp_path: Path) -> None:
+    """Observers, the error overlay, the panel itself: after a result was shown, cut and compared."""
     import slicer
     from slicer_module.lab.boot import observers
+    from slicer_module.panel_scenes import ai_result
 
     before = observers(slicer.mrmlScene), observers(volume)
     page = module.widgetRepresentation()
     door = page.self()
     door.panel.sections["setup"]._asked = True
     page.enter()
-    door.panel.ui.volumeSelector.setCurrentNode(volume)
+    door.panel.new_job = SlowJob
+    result = ai_result(door.panel, volume, tmp_path / "run")
+    door.panel.ui.planeCheck.click()
+    door.panel.ui.compareAiButton.click()
+    door.panel.ui.overlayCheck.click()
+    nodes = [result, result.GetSegmentation(), door.panel.parameters.plane, door.panel.parameters.parameterNode]
+    assert all(observers(node) for node in nodes)
     page.exit()
     panel = weakref.ref(door.panel)
-    node = door.panel.parameters.parameterNode
     door.cleanup()
+    SlowJob.made.clear()  # the run was given up, and only the test still holds its job
     desk.settle()
     gc.collect()
     assert panel() is None
-    assert not observers(node)
+    assert not any(observers(node) for node in nodes)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2  # the result, and as the AI drew it
     assert (observers(slicer.mrmlScene), observers(volume)) == before
 
 
@@ -169,6 +189,17 @@ def test_cleanup_is_safe_after_a_setup_that_failed(desk: Any, scene: Any, monkey
     half.close()
     half.close()
     door.cleanup()
+
+
+def test_what_comes_after_the_panel_was_closed_changes_nothing(
+    module: Any, panel: Any, desk: Any, tmp_path: Path
+) -> None:
+    """A file dialog that was left open, and a reload."""
+    late = panel.guarded(panel.sections["scan"].load)
+    module.widgetRepresentation().self().cleanup()
+    desk.settle()  # its widgets are gone
+    late(str(tmp_path / "missing.nii"))
+    assert panel.log == []
 
 
 def test_a_handler_that_fails_says_so_and_keeps_the_traceback(panel: Any) -> None:

@@ -112,16 +112,35 @@ def test_lesions_without_a_partner_count_for_the_liver(panel: Any, truth: Any, l
 
 def test_errors_are_drawn_for_the_selected_pair_and_go_with_the_box(panel: Any, truth: Any, volume: Any) -> None:
     import slicer
+    from slicer_module.panel_scenes import GRID
+    from slicer_module.scene_results import organs
 
     count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     panel.ui.overlayCheck.click()
     overlay = panel.sections["compare"]._overlay
     assert list(overlay.GetSegmentation().GetSegmentIDs()) == ["missed", "false"]
-    assert (slicer.util.arrayFromSegmentBinaryLabelmap(overlay, "missed", volume) > 0).any()
+    drawn = np.isin(organs(GRID), (1, 2))  # the lesions count for the liver, as in the numbers
+    true = np.roll(drawn, SHIFTED, axis=2)
+    missed, false = (
+        slicer.util.arrayFromSegmentBinaryLabelmap(overlay, id_, volume) > 0 for id_ in ("missed", "false")
+    )
+    np.testing.assert_array_equal(missed, true & ~drawn)
+    np.testing.assert_array_equal(false, drawn & ~true)
     panel.ui.pairsTable.selectRow(0)
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == count + 1
     panel.ui.overlayCheck.click()
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == count
+
+
+@pytest.mark.parametrize(("row", "ids"), [(0, ["liver", "lesion"]), (1, ["lesion"])])
+def test_the_errors_are_those_of_what_is_measured(panel: Any, truth: Any, row: int, ids: list[str]) -> None:
+    """The liver with its lesions, also where they have a partner of their own; a lesion alone."""
+    truth.GetSegmentation().GetSegment("Milz").SetName("Liver lesion")
+    panel.changed()
+    panel.ui.pairsTable.setCurrentCell(row, 0)
+    _prediction, ours, _reference, theirs, _name = panel.sections["compare"]._selected()
+    assert ours == ids
+    assert theirs == (["LIVER", "Milz"] if row == 0 else ["Milz"])
 
 
 def test_an_edit_makes_the_numbers_grey(panel: Any, truth: Any, result: Any, volume: Any) -> None:

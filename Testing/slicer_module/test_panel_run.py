@@ -54,7 +54,12 @@ def test_cancel_comes_from_the_same_button_but_not_from_a_double_click(panel: An
     assert status(panel) == "CANCELLED"
 
 
+def full(_volume: Any, path: Path) -> None:
+    raise OSError(28, "No space left on device", str(path))
+
+
 def test_only_a_chosen_graphics_card_that_fails_opens_a_dialog(panel: Any, chosen: Any, monkeypatch: Any) -> None:
+    import LiverSegLib.sections.segment
     import slicer
 
     shown: list[str] = []
@@ -63,6 +68,12 @@ def test_only_a_chosen_graphics_card_that_fails_opens_a_dialog(panel: Any, chose
     panel.doctor = {"torch": {"devices": devices}}
     panel.changed()
     assert any("T4, 14.1 of 15 GB free" in row for row in rows(panel.ui.deviceCombo))
+    monkeypatch.setattr(LiverSegLib.sections.segment, "write_volume", full)
+    pick(panel.ui.deviceCombo, "cuda:0")
+    panel.ui.segmentButton.click()  # a full disk is not the card's fault
+    assert status(panel) == "FAILED"
+    monkeypatch.undo()
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
     for device, dialogs in (("cpu", 0), ("auto", 0), ("cuda:0", 1)):
         pick(panel.ui.deviceCombo, device)
         panel.ui.segmentButton.click()
@@ -77,6 +88,33 @@ def test_only_a_chosen_graphics_card_that_fails_opens_a_dialog(panel: Any, chose
 def test_without_a_graphics_card_the_panel_simply_says_how_long_it_takes(panel: Any, chosen: Any) -> None:
     assert any(row.startswith("CPU, about ") for row in rows(panel.ui.deviceCombo))
     assert panel.ui.stageLabel.text.startswith("Expected: about ")
+
+
+def test_what_a_run_hides_stays_hidden_when_its_section_was_folded(panel: Any, chosen: Any) -> None:
+    ui = panel.ui
+    ui.segmentButton.click()
+    assert not ui.progressBar.isHidden()
+    ui.segmentSection.collapsed = True
+    SlowJob.made[-1].ends(5)
+    ui.segmentSection.collapsed = False
+    assert ui.progressBar.isHidden()
+    ui.casesSection.collapsed = False
+    assert ui.casesProgress.isHidden()
+
+
+def test_the_report_tells_of_every_lane(panel: Any, chosen: Any) -> None:
+    import slicer
+    from LiverSegLib.controller import Task
+
+    def broken(_folder: Path) -> str:
+        raise ZeroDivisionError("three over nothing")
+
+    panel.controllers["volumetry"].start(Task("measure", lambda _folder: ["measure", "mask"], broken))
+    SlowJob.made[-1].ends(0)
+    assert "Copy the log" in panel.controllers["volumetry"].state.message
+    panel.ui.logGroup.collapsed = False
+    panel.ui.copyLogButton.click()
+    assert "ZeroDivisionError: three over nothing" in slicer.app.clipboard().text()
 
 
 def end_by_scene(panel: Any, chosen: Any) -> None:

@@ -141,8 +141,11 @@ def test_a_scan_under_a_crooked_transform_is_offered_as_a_hardened_copy(panel: A
     parent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     parent.SetMatrixTransformToParent(shear)
     chosen.SetAndObserveTransformNodeID(parent.GetID())
+    panel.ui.scanSection.collapsed = True
     panel.ui.segmentButton.click()
     assert status(panel) == "FAILED"
+    assert not panel.ui.scanSection.collapsed  # the way out stands there
+    assert not panel.ui.hardenButton.isHidden()
     assert "right angles" in panel.ui.stageLabel.text
     panel.ui.hardenButton.click()
     assert panel.volume() is not chosen

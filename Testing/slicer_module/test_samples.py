@@ -26,6 +26,28 @@ def test_two_entries_with_pictures_are_registered(desk: Any) -> None:
         assert Path(entry["thumbnailFileName"]).is_file()
 
 
+def test_the_worker_is_asked_and_its_file_is_loaded(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer.util
+    from LiverSegLib import logic, samples
+    from phantoms import saved_scan
+    from slicer_module.panel_desk import small_abdomen
+
+    scan, asked = small_abdomen()[0], []
+
+    def pretended(arguments: list[str], folder: Path, *_: Any) -> None:
+        asked.extend(arguments)
+        place = Path(arguments[2])
+        place.mkdir()
+        saved_scan(place / "image.nii.gz", scan)
+
+    monkeypatch.setattr(logic, "run_worker", pretended)
+    (node,) = samples._maker("ct")()
+    assert asked[:2] == ["sample", "ct"]
+    assert node.GetName() == "LiverSegSyntheticCT"
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), scan.voxels)
+
+
+@pytest.mark.slow
 def test_the_synthetic_ct_arrives_as_the_command_makes_it(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer.util
     from liverseg_core.synthetic import abdomen

@@ -242,7 +242,7 @@ def test_scene_functions_leave_no_observer_behind(result: Any, volume: Any, tmp_
     s.write_volume(volume, tmp_path / "scan.nrrd")
     s.write_segments(result, s.codes_in(result), None, tmp_path / "mask.nrrd")
     for made in (
-        s.make_plane(result), s.error_overlay(*(x for node in s.compare_with_ai(result) for x in (node, "liver"))),
+        s.make_plane(result), s.error_overlay(*(x for node in s.compare_with_ai(result) for x in (node, ["liver"])), "liver"),
         s.hardened_copy(volume), lab.shown(tmp_path, volume, lab.organs(GRIDS["plain"])),
     ):  # fmt: skip
         result.GetScene().RemoveNode(made)

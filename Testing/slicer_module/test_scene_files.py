@@ -137,7 +137,7 @@ def test_errors_are_drawn_in_their_colours(volume: Any, renderable: None) -> Non
     nodes = [segmentation_node(volume, {"liver": np.roll(true, step, axis=2)}) for step in (6, 0)]
     for node in nodes:
         node.GetDisplayNode().SetVisibility(False)
-    overlay = error_overlay(nodes[0], "liver", nodes[1], "liver")
+    overlay = error_overlay(nodes[0], ["liver"], nodes[1], ["liver"], "liver")
     overlay.GetDisplayNode().SetOpacity2DFill(1.0)
     view = SliceView("Green", "Axial", (240, 200))
     view.show(volume)

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from liverseg_core.geometry import Grid
+from liverseg_core.synthetic import abdomen
+from phantoms import saved_scan
 
 pytest.importorskip("slicer", reason="needs the slicer-core wheel (Python < 3.14)", exc_type=ImportError)
 
 MODULE = Path(__file__).resolve().parents[2] / "LiverSegExtension" / "LiverSeg"
 FILE, NAME = "segmentation.seg.nrrd", "DICOM.SegmentAlgorithmName"
 WORKER = [sys.executable, "-m", "liverseg_core"]
+MIDDLING = Grid(
+    (90, 64, 60), (4.0, 4.0, 4.2), (-178.0, -126.0, -130.0)
+)  # the synthetic abdomen, fine enough for a spleen
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ mask = sitk.Cast(scan > 0, sitk.sitkUInt8)
 sitk.WriteImage(mask, str(out / "segmentation.seg.nrrd"), True)
 print(json.dumps(dict(event="started", pid=7, protocol=1)), flush=True)
 print("some rubbish", flush=True)
-report = dict(version="9", model=dict(name="m"), measurements=[dict(structure="liver")], asked=sys.argv[1:])
+report = dict(version="9", model=dict(name="m"), quality="fast", measurements=[dict(structure="liver")], asked=sys.argv[1:])
 (out / "report.json").write_text(json.dumps(report))
 print(json.dumps(dict(event="done", out=str(out))), flush=True)
 """
@@ -163,8 +169,7 @@ def test_slicer_finds_the_voxels_of_the_command_line(
 
     pytest.importorskip("torch")
     monkeypatch.setattr(logic, "_program", lambda: WORKER)
-    worker("sample", "ct", str(tmp_path / "sample"))
-    scan = tmp_path / "sample" / "image.nii.gz"
+    scan = saved_scan(tmp_path / "scan.nii.gz", abdomen("ct", grid=MIDDLING)[0])
     volume = slicer.util.loadVolume(str(scan))
     if moved:
         lab.under(volume, lab.SHIFT, lab.TURN, lab.SHIFT)

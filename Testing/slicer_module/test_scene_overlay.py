@@ -37,7 +37,7 @@ def test_missed_and_false_voxels_are_those_of_arithmetic(
     lab.under(node, *lab.CHAINS[chain])
     drawn = moved(true, 2)
     prediction, reference = (segmentation_node(node, {"liver": mask}) for mask in (drawn, true))
-    overlay = error_overlay(prediction, "liver", reference, "liver")
+    overlay = error_overlay(prediction, ["liver"], reference, ["liver"], "liver")
     missed, false = (slicer.util.arrayFromSegmentBinaryLabelmap(overlay, id_, node) > 0 for id_ in ("missed", "false"))
     np.testing.assert_array_equal(missed, true & ~drawn)
     np.testing.assert_array_equal(false, drawn & ~true)
@@ -67,12 +67,12 @@ def test_a_reference_on_other_voxels_under_another_transform_is_found_in_the_wor
     lab.under(other, lab.SHIFT @ lab.TURN, to_plain)
     prediction = segmentation_node(plain, {"liver": ellipsoid(GRIDS["plain"])})
     reference = segmentation_node(other, {"leber": ellipsoid(fine)})
-    overlay = error_overlay(prediction, "liver", reference, "leber")
+    overlay = error_overlay(prediction, ["liver"], reference, ["leber"], "liver")
     wrong = [count(overlay, id_) for id_ in ("missed", "false")]
     assert sum(wrong) < 0.05 * ellipsoid(GRIDS["plain"]).sum()
     lab.under(other)
     reference.SetAndObserveTransformNodeID(None)
-    far = error_overlay(prediction, "liver", reference, "leber")
+    far = error_overlay(prediction, ["liver"], reference, ["leber"], "liver")
     assert sum(count(far, id_) for id_ in ("missed", "false")) > 5 * sum(wrong)
 
 
@@ -83,6 +83,20 @@ def count(node: Any, segment_id: str) -> int:
     return int((array_of(segment.GetRepresentation("Binary labelmap")) == segment.GetLabelValue()).sum())
 
 
+def test_segments_of_one_side_count_together(volume: Any) -> None:
+    """A liver drawn as parenchyma and lesion against one drawn whole: nothing differs; without its lesion that is missed."""
+    from LiverSegLib.scene import error_overlay
+    from slicer_module.lab.volumes import segmentation_node
+
+    whole, lesion = ellipsoid(GRIDS["plain"]), ellipsoid(GRIDS["plain"], (9.0, 7.0, 6.0))
+    parts = segmentation_node(volume, {"liver": whole & ~lesion, "lesion": lesion})
+    true = segmentation_node(volume, {"leber": whole})
+    for ids, missed in ((["liver", "lesion"], 0), (["liver"], lesion.sum())):
+        overlay = error_overlay(parts, ids, true, ["leber"], "Liver")
+        assert {id_: count(overlay, id_) for id_ in ("missed", "false")} == {"missed": missed, "false": 0}
+        assert overlay.GetName().startswith("Errors of Liver")
+
+
 @pytest.mark.parametrize("empty", ["prediction", "reference"])
 def test_against_an_empty_segment_everything_is_wrong(empty: str, volume: Any) -> None:
     from LiverSegLib.scene import error_overlay
@@ -91,7 +105,7 @@ def test_against_an_empty_segment_everything_is_wrong(empty: str, volume: Any) -
     whole = ellipsoid(GRIDS["plain"])
     drawn = {"prediction": whole, "reference": whole} | {empty: np.zeros_like(whole)}
     nodes = {name: segmentation_node(volume, {"liver": mask}) for name, mask in drawn.items()}
-    overlay = error_overlay(nodes["prediction"], "liver", nodes["reference"], "liver")
+    overlay = error_overlay(nodes["prediction"], ["liver"], nodes["reference"], ["liver"], "liver")
     expected = {"missed": whole.sum(), "false": 0} if empty == "prediction" else {"missed": 0, "false": whole.sum()}
     assert {id_: count(overlay, id_) for id_ in expected} == expected
 
@@ -105,12 +119,12 @@ def test_another_patient_elsewhere_or_nothing_at_all_is_refused(volume: Any) -> 
     one, other = liver_node(volume), liver_node(volume)
     nothing = segmentation_node(volume, {"liver": np.zeros(GRIDS["plain"].array_shape, bool)})
     before = lab.census()
-    with pytest.raises(UserError, match="Both segments are empty"):
-        error_overlay(nothing, "liver", nothing, "liver")
+    with pytest.raises(UserError, match="Both sides are empty"):
+        error_overlay(nothing, ["liver"], nothing, ["liver"], "liver")
     assert lab.census() == before
     lab.under(other, lab.SHIFT * 40 - 39 * np.eye(4))
     with pytest.raises(UserError, match="do not lie in the same place"):
-        error_overlay(one, "liver", other, "liver")
+        error_overlay(one, ["liver"], other, ["liver"], "liver")
 
 
 @pytest.mark.parametrize("chain", ["none", "rotation and shift", "chain of three"])

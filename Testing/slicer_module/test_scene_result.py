@@ -127,7 +127,7 @@ def test_dicom_export_finds_the_scan(volume: Any, tmp_path: Path) -> None:
     study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), "patient"), "study")
     tree.CreateItem(study, volume)
     result = lab.shown(tmp_path, volume, lab.organs(GRIDS["plain"]))
-    for node in (result, hardened_copy(volume), error_overlay(result, "liver", result, "spleen")):
+    for node in (result, hardened_copy(volume), error_overlay(result, ["liver"], result, ["spleen"], "liver")):
         assert tree.GetItemParent(tree.GetItemByDataNode(node)) == study
     assert result.GetNodeReference(result.GetReferenceImageGeometryReferenceRole()) is volume
     assert scan_of(result) is volume
@@ -257,7 +257,8 @@ def test_one_time_point_of_a_sequence_is_a_scan_like_any_other(volume: Any, tmp_
 def test_a_clinical_result_comes_in_within_a_second_and_a_half(scene: Any, tmp_path: Path) -> None:
     """512 x 512 x 300 with organs as large as in a patient. Seconds of computing, the best of three."""
     import slicer.util
-    from liverseg_core.records import Scan
+    from liverseg_core.records import LabelMask, Scan
+    from liverseg_core.reporting import save_masks
     from LiverSegLib.scene import show_result
     from slicer_module import scene_results as lab
     from slicer_module.lab.volumes import volume_node
@@ -266,11 +267,11 @@ def test_a_clinical_result_comes_in_within_a_second_and_a_half(scene: Any, tmp_p
     node = volume_node(Scan(np.zeros(grid.array_shape, np.int16), grid, "ct_portal", "made so"))
     small = lab.organs(Grid((128, 128, 75), (0.8, 0.8, 1.0)))
     codes = small.repeat(4, axis=0).repeat(4, axis=1).repeat(4, axis=2)
-    folder = lab.worked(tmp_path, node, codes)
-    seconds = []
-    for _repeat in range(3):
+    save_masks(LabelMask(codes, grid), lab.CODES, lab.ALGORITHM, tmp_path)
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < 3 and seconds[-1] > 1.0):  # once is enough where it is far below
         began = time.process_time()
-        result = show_result(node, folder / "segmentation.seg.nrrd", lab.REPORT)
+        result = show_result(node, tmp_path / "segmentation.seg.nrrd", lab.REPORT)
         seconds.append(time.process_time() - began)
     assert min(seconds) <= 1.5
     part = slicer.util.arrayFromSegmentInternalBinaryLabelmap(result, "liver")

@@ -136,7 +136,8 @@ def test_parts_carry_the_users_names_and_no_word_about_lesions(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("key", "words"),
     [("dsc", "DSC"), ("asd_pred_to_ref", "ASD prediction to reference"), ("avd_ml", "AVD"), ("centroid_mm", "Centroid"),
-     ("tumour_burden", "Tumour burden"), ("lesion_f1_iou10", "Lesion F1 IoU > 0.1"), ("hd97.5", "HD97.5")],
+     ("tumour_burden", "Tumour burden"), ("lesion_f1_iou10", "Lesion F1 IoU > 0.1"), ("hd97.5", "HD97.5"),
+     ("volume_per_bsa", "Volume per BSA")],
 )  # fmt: skip
 def test_keys_are_read_as_words(key: str, words: str) -> None:
     assert tables.words(key) == words

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from liverseg_core.geometry import Grid, as_image
+from liverseg_training.checkpoints import LAST, load_checkpoint
 from liverseg_training.experiment import Experiment, experiment_from
 from phantoms import ellipsoid
 
@@ -65,3 +68,37 @@ def raw(data: Path, tmp_path: Path) -> dict:
 @pytest.fixture
 def tiny(raw: dict) -> Experiment:
     return experiment_from(raw, "tiny.toml")
+
+
+@pytest.fixture
+def same_state() -> Callable[[Path, Path], bool]:
+    return _same_state
+
+
+@pytest.fixture
+def toml_of() -> Callable[[dict, Path], Path]:
+    return _toml_of
+
+
+def _same_state(one: Path, other: Path) -> bool:
+    a, b = (load_checkpoint(folder / LAST) for folder in (one, other))
+    tensors = [*zip(a.networks, b.networks), *zip(a.averages, b.averages)]
+    moments = [(a.optimiser["state"][n], b.optimiser["state"][n]) for n in a.optimiser["state"]]
+    return (a.step, a.scores) == (b.step, b.scores) and all(
+        torch.equal(x[key], y[key]) for x, y in (*tensors, *moments) for key in x
+    )
+
+
+def _toml_of(raw: dict, path: Path) -> Path:
+    def value(v: object) -> str:
+        if isinstance(v, dict):
+            return "{ " + ", ".join(f"{k} = {value(w)}" for k, w in v.items()) + " }"
+        return json.dumps(v)
+
+    lines = [
+        line
+        for name, section in raw.items()
+        for line in (f"[{name}]", *(f"{k} = {value(v)}" for k, v in section.items()))
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -16,20 +16,22 @@ from liverseg_core.preparation import prepare
 from liverseg_core.reading import read_scan
 from liverseg_training.augment import blurred, shown, thick
 from liverseg_training.cache import cached
-from liverseg_training.cases import list_cases, split_cases
+from liverseg_training.cases import list_cases
 from liverseg_training.contrast import HELD_OUT, random_curve, simulated
 from liverseg_training.experiment import Experiment
-from liverseg_training.fit import training_cases
+from liverseg_training.fit import cached_sides
 from liverseg_training.negatives import BODIES
-from liverseg_training.sampling import BatchSampler, View, _look
-from liverseg_training.sections import Augment, Sampler
+from liverseg_training.sampling import BatchSampler
+from liverseg_training.sections import Augment, Sampler, Split
+from liverseg_training.splits import split_cases
+from liverseg_training.views import View, look
 
 QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))
 
 
 def sampler_of(experiment: Experiment, augment: Augment, **changes: object) -> BatchSampler:
     return BatchSampler(
-        training_cases(experiment), experiment.stage(), replace(experiment.sampler, **changes), augment, {}
+        cached_sides(experiment).training, experiment.stage(), replace(experiment.sampler, **changes), augment, {}
     )
 
 
@@ -37,9 +39,9 @@ def test_cases_say_what_was_annotated_and_the_split_keeps_them_apart(data: Path)
     cases = {case.id: case for case in list_cases(data)}
     assert cases["three"].annotated == (1,)
     assert cases["two"].phase == "mr_t2fs"
-    training, validation = split_cases(cases.values(), data / "split.json")
-    assert [c.id for c in validation] == ["held"]
-    assert {c.id for c in training} == {"one", "two", "three"}
+    parts = split_cases(cases.values(), Split(), data)
+    assert [c.id for c in parts.validation] == ["held"]
+    assert {c.id for c in parts.training} == {"one", "two", "three"}
     assert [c.id for c in list_cases(data, ["t*"])] == ["three", "two"]
     with pytest.raises(InputError, match="no case that matches"):
         list_cases(data, ["lits_*"])
@@ -47,7 +49,7 @@ def test_cases_say_what_was_annotated_and_the_split_keeps_them_apart(data: Path)
 
 def test_the_cache_is_what_preparation_lays(tiny: Experiment) -> None:
     """The same voxels that a user's scan becomes, before the normalisation that both apply to a crop."""
-    (case,) = [c for c in training_cases(tiny) if c.case.id == "one"]
+    (case,) = [c for c in cached_sides(tiny).training if c.case.id == "one"]
     prepared = prepare([read_scan(case.case.image, "ct_portal")], tiny.stage())
     whole = prepared.tensor[0, 0, : case.image.shape[0], : case.image.shape[1], : case.image.shape[2]]
     np.testing.assert_allclose((np.asarray(case.image, np.float32) - 50) / 100, whole, atol=2e-3)
@@ -55,26 +57,26 @@ def test_the_cache_is_what_preparation_lays(tiny: Experiment) -> None:
 
 def test_the_cache_is_made_once_and_anew_when_labels_change(tiny: Experiment, data: Path, tmp_path) -> None:
     case = list_cases(data, ["one"])[0]
-    cached(case, tiny.stage(), {}, tmp_path)
+    cached(case, tiny.stage(), tiny.preprocess, {}, tmp_path)
     made = {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
-    cached(case, tiny.stage(), {}, tmp_path)
+    cached(case, tiny.stage(), tiny.preprocess, {}, tmp_path)
     assert {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()} == made
-    cached(case, tiny.stage(), {"3": 1}, tmp_path)
+    cached(case, tiny.stage(), tiny.preprocess, {"3": 1}, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2 * len(made)
 
 
 def test_cases_whose_ids_share_a_beginning_keep_their_own_cache(data: Path, tiny: Experiment, tmp_path) -> None:
     one, two = (replace(case, id=name) for case, name in zip(list_cases(data, ["one", "two"]), ("pat.1", "pat.2")))
-    images = [np.array(cached(case, tiny.stage(), {}, tmp_path).image) for case in (one, two)]
+    images = [np.array(cached(case, tiny.stage(), tiny.preprocess, {}, tmp_path).image) for case in (one, two)]
     assert not np.array_equal(*images)
-    np.testing.assert_array_equal(cached(one, tiny.stage(), {}, tmp_path).image, images[0])
+    np.testing.assert_array_equal(cached(one, tiny.stage(), tiny.preprocess, {}, tmp_path).image, images[0])
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"validation": 3}', "3"])
 def test_a_split_that_is_none_is_refused(data: Path, tmp_path, content: str) -> None:
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(InputError, match="not a split"):
-        split_cases(list_cases(data), tmp_path / "split.json")
+        split_cases(list_cases(data), Split(), tmp_path)
 
 
 def test_labels_on_another_grid_are_refused(data: Path, tiny: Experiment, tmp_path) -> None:
@@ -82,7 +84,7 @@ def test_labels_on_another_grid_are_refused(data: Path, tiny: Experiment, tmp_pa
     other = Grid((9, 9, 9))
     sitk.WriteImage(as_image(np.ones(other.array_shape, np.uint8), other), str(tmp_path / "labels.nii.gz"))
     with pytest.raises(InputError, match="same grid"):
-        cached(replace(case, labels=tmp_path / "labels.nii.gz"), tiny.stage(), {}, tmp_path / "cache")
+        cached(replace(case, labels=tmp_path / "labels.nii.gz"), tiny.stage(), tiny.preprocess, {}, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("kind", ["scan", "organ"])
@@ -115,12 +117,12 @@ def test_a_view_is_drawn_from_the_cached_case_and_from_nothing_else(tiny: Experi
 
 def test_a_bend_moves_the_organs_and_leaves_the_end_of_the_scan_straight(tiny: Experiment) -> None:
     """The same nodes everywhere are a shift: two voxels up, so the target is what lay two slices further."""
-    case = next(c for c in training_cases(tiny) if c.case.id == "one")
+    case = next(c for c in cached_sides(tiny).training if c.case.id == "one")
     size = np.array(case.image.shape) // 4 * 4
     nodes = np.zeros((3, 2, 2, 2))
     nodes[0] = 2.0
     plain = View((size - 1) / 2, size, np.eye(3), np.zeros(3), size.astype(float), np.zeros((3, 2, 2, 2)))
-    straight, bent = (_look(case, view, size, (1,)) for view in (plain, replace(plain, bend=nodes)))
+    straight, bent = (look(case, view, size, (1,)) for view in (plain, replace(plain, bend=nodes)))
     np.testing.assert_array_equal(bent[1][0, 0, :-2], straight[1][0, 0, 2:])
     assert bool(straight[1].any())
     np.testing.assert_array_equal(bent[3], straight[3])
@@ -128,7 +130,7 @@ def test_a_bend_moves_the_organs_and_leaves_the_end_of_the_scan_straight(tiny: E
 
 def test_a_batch_depends_on_its_seed_alone(tiny: Experiment) -> None:
     sampler = sampler_of(tiny, tiny.augment)
-    looks = [shown(sampler.batch(rng), tiny.augment, tiny.preprocess.normalisation, rng)
+    looks = [shown(sampler.batch(rng), tiny.augment, tiny.stage(), rng)
              for rng in (np.random.default_rng((1, 5)), np.random.default_rng((1, 6)), np.random.default_rng((1, 5)))]  # fmt: skip
     assert torch.equal(looks[0], looks[2])
     assert looks[0].shape != looks[1].shape or not torch.equal(looks[0], looks[1])
@@ -142,22 +144,22 @@ def test_partial_scans_end_inside_the_organ_and_hold_nothing_outside(tiny: Exper
         assert not (batch.target[~batch.inside]).any()
         assert not (batch.codes[~batch.inside]).any()
         shares.append(float(batch.inside.float().mean()))
-    assert min(shares) < 0.8
+    assert min(shares) < 0.95
 
 
 def test_real_ct_keeps_its_units_and_changed_ct_does_not(tiny: Experiment) -> None:
     sampler = sampler_of(tiny, QUIET, batch=1, partial=0.0)
     rngs = (np.random.default_rng(seed) for seed in range(40))
     batch = next(b for b in (sampler.batch(rng) for rng in rngs) if b.modalities == ("CT",))
-    plain = shown(batch, QUIET, tiny.preprocess.normalisation, np.random.default_rng(0))
+    plain = shown(batch, QUIET, tiny.stage(), np.random.default_rng(0))
     expected = (batch.image.clamp(-125, 275) - 50) / 100
     torch.testing.assert_close(plain[batch.inside], expected[batch.inside], atol=1e-4, rtol=1e-4)
-    changed = shown(batch, replace(QUIET, simulate=1.0), tiny.preprocess.normalisation, np.random.default_rng(0))
+    changed = shown(batch, replace(QUIET, simulate=1.0), tiny.stage(), np.random.default_rng(0))
     assert float((changed - plain).abs().mean()) > 0.1
     mr = next(b for b in (sampler.batch(rng) for rng in rngs) if b.modalities == ("MR",))
     for seen, inside in (
         (changed, batch.inside),
-        (shown(mr, QUIET, tiny.preprocess.normalisation, np.random.default_rng(0)), mr.inside),
+        (shown(mr, QUIET, tiny.stage(), np.random.default_rng(0)), mr.inside),
     ):
         values = seen[inside]
         body = values[values > values.mean()]
@@ -166,7 +168,7 @@ def test_real_ct_keeps_its_units_and_changed_ct_does_not(tiny: Experiment) -> No
 
 
 def test_a_sampler_that_does_not_exist_and_an_empty_split_are_refused(tiny: Experiment) -> None:
-    with pytest.raises(InputError, match="organ, scan"):
+    with pytest.raises(InputError, match="organ, scan, slice"):
         sampler_of(tiny, QUIET, kind="slices")
     with pytest.raises(InputError, match="no training cases"):
         BatchSampler((), tiny.stage(), Sampler(), QUIET, {})

@@ -96,11 +96,14 @@ def model_choices(phase: str, *, more: bool = False) -> list[ModelChoice]:
     return sorted(choices, key=lambda c: (not c.fit, c.research, c.name != DEFAULT_MODEL, c.name))
 
 
-def device_choices(doctor: Mapping[str, Any] | None, voxels: int = 0, past: Sequence[Past] = ()) -> list[DeviceChoice]:
-    """What `liverseg doctor --json` found; before it answered, what always can be asked for."""
+def device_choices(
+    doctor: Mapping[str, Any] | None, voxels: int = 0, past: Sequence[Past] = (), quality: str = "standard"
+) -> list[DeviceChoice]:
+    """What `liverseg doctor --json` found; before it answered, what always can be asked for. The time beside the CPU is
+    that of `quality`."""
     found = ((doctor or {}).get("torch") or {}).get("devices") or [{"key": "cpu"}]
     gpus = [device for device in found if device["key"] != "cpu"]
-    cpu = f"CPU, {spelled(seconds_expected(voxels, 'cpu', 'standard', doctor, past))}" if voxels else "CPU"
+    cpu = f"CPU, {spelled(seconds_expected(voxels, 'cpu', quality, doctor, past))}" if voxels else "CPU"
     automatic = f"Automatic ({gpus[0].get('name', gpus[0]['key'])})" if gpus else f"Automatic ({cpu})"
     return [DeviceChoice("auto", automatic), *(DeviceChoice(g["key"], _gpu(g)) for g in gpus), DeviceChoice("cpu", cpu)]
 
@@ -161,12 +164,16 @@ def _choice(folder: Path, phase: str) -> ModelChoice | None:
 
 def _measured(card: ModelCard, phase: str) -> str:
     if phase == "auto":
-        rows = [f"{key} {row.dsc:.3f}" for key, row in card.measured.items() if row.dsc is not None]
-        return f"Mean DSC: {', '.join(rows)}" if rows else NOT_MEASURED.capitalize()
+        rows = [f"{_meaning(key)} {row.dsc:.3f}" for key, row in card.measured.items() if row.dsc is not None]
+        return f"Mean DSC on real scans: {'; '.join(rows)}" if rows else NOT_MEASURED.capitalize()
     row = card.measured_on(phase)
     if row.dsc is None:
         return NOT_MEASURED.capitalize()
     return f"Mean DSC {row.dsc:.3f} on {row.n} real scans ({row.cases})"
+
+
+def _meaning(phase: str) -> str:
+    return PHASES[phase].meaning if phase in PHASES else phase
 
 
 def _gpu(device: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def segment(
             if not (out / "report.json").is_file():
                 raise UserError(_("The worker ended without a result; copy the log and report it."))
             report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-            return show_result(volume, out / "segmentation.seg.nrrd", {"quality": quality, **report})
+            return show_result(volume, out / "segmentation.seg.nrrd", report)
     except OSError as problem:
         raise UserError(no_room(problem)) from None
 

@@ -24,10 +24,10 @@ _DOINGS = {
     "measure": "Measuring",
     "cohort": "Working through the cases",
     "case": "Writing the case",
-    "models": "Looking after the models",
+    "models": "Working on the models",
     "sample": "Making a sample",
     "install": "Installing",
-    "doctor": "Looking what runs here",
+    "doctor": "Checking this computer",
 }
 _STAGES = {
     "reading": "Reading the scan and the model",

@@ -25,7 +25,7 @@ _OTHER_DECIMALS = 4
 _COUNTS = ("count", "lesions_", "lesion_false_positives")
 _SHORT = {
     "dsc": "DSC", "iou": "IoU", "fdr": "FDR", "rvd": "RVD", "avd": "AVD", "asd": "ASD",
-    "assd": "ASSD", "nsd": "NSD", "f1": "F1", "flr": "FLR", "iou10": "IoU > 0.1", "pred": "prediction",
+    "assd": "ASSD", "nsd": "NSD", "f1": "F1", "flr": "FLR", "bsa": "BSA", "iou10": "IoU > 0.1", "pred": "prediction",
     "ref": "reference", "pyradiomics": "(PyRadiomics)", "ellipsoid": "(ellipsoid)",
 }  # fmt: skip
 _UNITS_IN_NAMES = ("_ml", "_mm")

@@ -50,7 +50,9 @@ class Panel(VTKObservationMixin):
         self.page.setMRMLScene(slicer.mrmlScene)
         for name in SECTIONS:
             room = import_module(f"{__package__}.sections.{name}")
-            self.sections[name] = getattr(room, f"{name.capitalize()}Section")(self.ui, self)
+            section = self.sections[name] = getattr(room, f"{name.capitalize()}Section")(self.ui, self)
+            frame = getattr(self.ui, f"{name}Section")
+            section.on(frame, "contentsCollapsed(bool)", self.changed)  # unfolding shows what was hidden meanwhile
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._scene_closes)
         self.addObserver(scene, scene.EndCloseEvent, self._scene_closed)
@@ -97,12 +99,14 @@ class Panel(VTKObservationMixin):
             layout.removeWidget(self.ui.messageLabel)
             layout.insertWidget(layout.indexOf(getattr(self.ui, f"{name}Section")), self.ui.messageLabel)
 
-    def say(self, sentence: str, *, bad: bool = False) -> None:
-        """One sentence for the user; an empty one clears it."""
+    def say(self, sentence: str, *, bad: bool = False, now: bool = False) -> None:
+        """One sentence for the user; an empty one clears it. `now`: drawn before the panel is too busy to draw."""
         label = self.ui.messageLabel
         label.text = sentence
         label.styleSheet = WRONG if bad else ""
         label.visible = bool(sentence)
+        if now:
+            label.repaint()
 
     def copy(self, text: str) -> None:
         clipboard = slicer.app.clipboard() if hasattr(slicer.app, "clipboard") else qt.QApplication.clipboard()
@@ -129,6 +133,8 @@ class Panel(VTKObservationMixin):
         needed = [p for p in inspect.signature(handler).parameters.values() if p.default is p.empty]
 
         def slot(*arguments: Any) -> None:
+            if self.page is None:  # closed: a dialog or a timer came too late
+                return
             try:
                 handler(*arguments[: len(needed)])
             except UserError as problem:
@@ -136,7 +142,10 @@ class Panel(VTKObservationMixin):
             except Exception as problem:
                 self.log.append(traceback.format_exc())
                 logging.exception("LiverSeg")
-                self.say(_("LiverSeg itself failed: {0}. Copy the report of the log.").format(problem), bad=True)
+                self.say(
+                    _("LiverSeg itself failed: {0}. Press Copy report under Log, and report it.").format(problem),
+                    bad=True,
+                )
 
         return slot
 

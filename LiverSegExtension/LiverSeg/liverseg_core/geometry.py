@@ -196,6 +196,16 @@ def bounding_block(mask: np.ndarray, grid: Grid) -> Grid | None:
     return grid.cropped(first, np.array([span[-1] + 1 for span in spans]) - first)
 
 
+def ellipsoid_axes_mm(covariance_mm2: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Full axes (..., 3), shortest first, of the solid ellipsoids with the second moments of some voxels.
+
+    `covariance_mm2` (..., 3, 3) is that of the voxels' centres along the grid's own axes, in the order of
+    `spacing_mm`; a voxel is a box here, not a point.
+    """
+    boxes = np.diag(np.square(spacing_mm) / 12.0)
+    return 2.0 * np.sqrt(5.0 * np.linalg.eigvalsh(covariance_mm2 + boxes))
+
+
 def _floats(three: np.ndarray) -> Triple:
     a, b, c = (float(n) for n in three)
     return (a, b, c)

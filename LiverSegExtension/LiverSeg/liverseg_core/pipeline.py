@@ -19,6 +19,7 @@ from .geometry import Grid
 from .labels import LESION, LIVER
 from .library import find_model
 from .measurements import Patient, Plane, Study, measure, notices_about, patient_from
+from .measurements.flags import Confidence
 from .model_card import ModelCard
 from .output import check_output, written_whole
 from .phases import PHASES
@@ -50,6 +51,7 @@ class Result:
     mask: LabelMask
     segments: tuple[Segment, ...]
     report: Report
+    confidence: Confidence | None = None  # of the network, where one drew it
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,13 @@ def segment_scan(
     notices = list(scan.notices)
     if scan.phase not in model.card.fit_phases:
         notices.append(_unfit(model.card, scan.phase, allow_unfit=allow_unfit))
-    mask, where, fallen = drawn(scan, model, quality, device, walk)
-    notices += fallen
+    drawing = drawn(scan, model, quality, device, walk)
+    notices += drawing.notices
     with walk.room("measurements"):
         codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
-        segments = cut_segments(mask, codes)
+        segments = cut_segments(drawing.mask, codes)
         measurements = measure(segments, Study(scan, patient))
-        notices += notices_about(segments)
+        notices += notices_about(segments, drawing.confidence)
     for notice in notices:
         walk.listener.warning(notice)
     card = model.card
@@ -125,7 +127,7 @@ def segment_scan(
         version=__version__,
         model={"name": card.name, "version": card.version, "sha256": card.sha256, "licence": card.licence},
         phase={"used": scan.phase, "how": scan.phase_how},
-        device=where,
+        device=drawing.device,
         scan=_scan_facts(scan.source, scan.grid),
         measurements=measurements,
         warnings=tuple(notices),
@@ -133,7 +135,7 @@ def segment_scan(
         peak_memory_mb=peak_memory_mb(),
         quality=quality,
     )
-    return Result(mask, segments, report)
+    return Result(drawing.mask, segments, report, drawing.confidence)
 
 
 def measure_file(

@@ -5,12 +5,17 @@ What needs torch is imported where the journey needs it, so that the corridor op
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .confidence import accord, doubt
 from .errors import MemoryShortageError
 from .geometry import Grid, bounding_block
+from .labels import LIVER
+from .measurements.flags import Confidence
 from .memory import demand_memory
 from .model_card import ModelCard, Stage
 from .records import LabelMask, Logits, Notice, Scan
@@ -23,20 +28,29 @@ if TYPE_CHECKING:
     from .models import Model
 
 
-def drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> tuple[LabelMask, str, tuple[Notice, ...]]:
-    """The mask, the device that drew it, and what the reader must know of that. A GPU that LiverSeg chose itself may
-    give way to the CPU; one that was asked for may not."""
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """The mask on the scan's own grid, how sure its network is of it, and the device that drew it."""
+
+    mask: LabelMask
+    confidence: Confidence
+    device: str
+    notices: tuple[Notice, ...] = ()
+
+
+def drawn(scan: Scan, model: Model, quality: str, device: str, walk: Walk) -> Drawing:
+    """A GPU that LiverSeg chose itself may give way to the CPU, with a notice; one that was asked for may not."""
     where = device_named(device)
     try:
-        return _drawn_on(where, scan, model, quality, walk), where, ()
+        return Drawing(*_drawn_on(where, scan, model, quality, walk), where)
     except MemoryShortageError as problem:
         if device != "auto" or where == "cpu":
             raise
         told = Notice("gpu_memory_short", f"The CPU computed instead of {where}, which is slower: {problem}.")
-    return _drawn_on("cpu", scan, model, quality, walk), "cpu", (told,)
+    return Drawing(*_drawn_on("cpu", scan, model, quality, walk), "cpu", (told,))
 
 
-def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -> LabelMask:
+def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -> tuple[LabelMask, Confidence]:
     """Every stage crops to what the one before it found; nothing found is an empty mask, not an error."""
     import torch
 
@@ -58,6 +72,7 @@ def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -
     _demand_room(scan, model.card)
     stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
     found: Grid | None = None
+    earlier: LabelMask | None = None  # the liver as the stage before saw it
     lost: set[int] = set()  # what a stage looked for and did not find: a later one, sure that it is there, invents it
     for n, (stage, network) in enumerate(stages):
         logits, seen = look(stage, network, found)
@@ -71,8 +86,16 @@ def _drawn_on(device: str, scan: Scan, model: Model, quality: str, walk: Walk) -
         if n + 1 == len(stages):
             with walk.room("restoration"):
                 seen.voxels[np.isin(seen.voxels, sorted(lost))] = 0
-                return restore(logits, scan.grid, seen)
-    return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid)
+                return restore(logits, scan.grid, seen), _confidence(logits, seen, earlier)
+        if LIVER in stage.labels:
+            earlier = seen
+    return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid), Confidence()
+
+
+def _confidence(logits: Logits, seen: LabelMask, earlier: LabelMask | None) -> Confidence:
+    """What the last stage says of its own liver, and whether the one before it saw the same."""
+    voxel_mm = float(np.cbrt(1000.0 * seen.grid.voxel_ml))
+    return Confidence(doubt(logits, seen), voxel_mm, math.nan if earlier is None else accord(earlier, seen))
 
 
 def _demand_room(scan: Scan, card: ModelCard) -> None:

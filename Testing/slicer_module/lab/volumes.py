@@ -46,8 +46,8 @@ def segmentation_node(volume: Any, masks: dict[str, np.ndarray], name: str = "se
     """One segment for each mask [k, j, i] on the volume's grid, in one shared layer; segment id = name."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)  # after the transform, else that goes into it twice
     ids = vtk.vtkStringArray()
     labels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
     for label, (segment, mask) in enumerate(masks.items(), start=1):

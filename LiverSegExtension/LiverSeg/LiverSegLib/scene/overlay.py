@@ -1,7 +1,8 @@
-"""Two segments -> where they differ: a segmentation of its own, missed in one colour, false in another."""
+"""Two structures -> where they differ: a segmentation of its own, missed in one colour, false in another."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,27 +20,29 @@ MISSED, FALSE = "missed", "false"
 COLOURS = {MISSED: (0.0, 0.24, 0.51), FALSE: (0.94, 0.59, 0.16)}
 
 
-def error_overlay(prediction: Any, prediction_id: str, reference: Any, reference_id: str) -> Any:
+def error_overlay(
+    prediction: Any, prediction_ids: Collection[str], reference: Any, reference_ids: Collection[str], name: str
+) -> Any:
     """A new segmentation node with the segments "missed" (reference only) and "false" (prediction only).
 
-    It has the voxels of the prediction and observes its transform; a reference of another geometry takes the nearest
-    voxel. UserError where both are empty, or where the two do not lie in the same place.
+    Several segments of one side count as one structure, called `name`: a liver is its parenchyma and its lesions. The node
+    has the voxels of the prediction and observes its transform; a reference of another geometry takes the nearest voxel.
+    UserError where both are empty, or where the two do not lie in the same place.
     """
     demand_labelmaps(prediction)
     demand_labelmaps(reference)
-    lattice = _lattice_for(prediction, prediction_id, reference, reference_id)
-    drawn = codes_of(prediction, {prediction_id: 1}, lattice) > 0
-    true = codes_of(reference, {reference_id: 1}, lattice) > 0
+    lattice = _lattice_for(prediction, prediction_ids, reference, reference_ids)
+    drawn = codes_of(prediction, dict.fromkeys(prediction_ids, 1), lattice) > 0
+    true = codes_of(reference, dict.fromkeys(reference_ids, 1), lattice) > 0
     errors = (true & ~drawn) * np.uint8(1) + (drawn & ~true) * np.uint8(2)
     own = Lattice(np.linalg.inv(parent_matrix(prediction)) @ lattice.matrix, lattice.extent)
-    return _node(prediction, prediction_id, image_of(errors, own))
+    return _node(prediction, name, image_of(errors, own))
 
 
-def _node(prediction: Any, segment_id: str, errors: Any) -> Any:
+def _node(prediction: Any, name: str, errors: Any) -> Any:
     scene = prediction.GetScene()
-    structure = prediction.GetSegmentation().GetSegment(segment_id).GetName()
-    name = scene.GetUniqueNameByString(_("Errors of {name}").format(name=structure))
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    title = scene.GetUniqueNameByString(_("Errors of {name}").format(name=name))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
     node.CreateDefaultDisplayNodes()
     volume = scan_of(prediction)
     node.SetAndObserveTransformNodeID(prediction.GetTransformNodeID())
@@ -57,12 +60,14 @@ def _node(prediction: Any, segment_id: str, errors: Any) -> Any:
     return node
 
 
-def _lattice_for(prediction: Any, prediction_id: str, reference: Any, reference_id: str) -> Lattice:
+def _lattice_for(
+    prediction: Any, prediction_ids: Collection[str], reference: Any, reference_ids: Collection[str]
+) -> Lattice:
     """The prediction's voxels (the reference's where nothing is predicted), wherever one of the two holds something."""
-    boxes = [box_of(prediction, [prediction_id]), box_of(reference, [reference_id])]
+    boxes = [box_of(prediction, prediction_ids), box_of(reference, reference_ids)]
     there = [box for box in boxes if box is not None]
     if not there:
-        raise UserError(_("Both segments are empty: there is nothing to compare."))
+        raise UserError(_("Both sides are empty: there is nothing to compare."))
     whole = covering(there)
     if len(there) == 2 and _far_apart(*there, whole):
         raise UserError(

@@ -34,6 +34,13 @@ class Section(VTKObservationMixin):
         widget.connect(signal, slot)
         self._connections.append((widget, signal, slot))
 
+    def off(self, widgets: Sequence[Any]) -> None:
+        """Undo the connections of widgets that are about to go: what they hold on to would stay with them."""
+        gone = [held for held in self._connections if any(held[0] is widget for widget in widgets)]
+        self._connections = [held for held in self._connections if held not in gone]
+        for widget, signal, slot in gone:
+            widget.disconnect(signal, slot)
+
     def draw(self) -> None:
         """Show what is so: cheap, called often, with a parameter node or without one (`panel.parameters` is None)."""
 
@@ -42,6 +49,9 @@ class Section(VTKObservationMixin):
 
     def exit(self) -> None:
         """The module was left: give back effects and shortcuts."""
+
+    def edited(self) -> None:
+        """Voxels of the chosen segmentation have changed, or a segment came or went."""
 
     def scene_closing(self) -> None:
         """The scene is about to be emptied: forget every node."""

@@ -58,6 +58,7 @@ class CasesSection(WorkingSection):
         )
         self.ui.caseStatusCombo.enabled = case is not None
         self._draw_table()
+        self.ui.casesProgress.visible = self.controller.state.busy
         state = self.news()
         if state is not None:
             self._draw_run(state)
@@ -82,8 +83,7 @@ class CasesSection(WorkingSection):
         if case.problem:
             raise UserError(f"{case.problem}.")
         self._leave()
-        self.panel.say(_("Loading {0} ...").format(case.name))
-        self.ui.messageLabel.repaint()
+        self.panel.say(_("Loading {0} ...").format(case.name), now=True)
         volume = open_scan(case)
         self.panel.parameters.volume = volume
         segmentation = open_segmentation(case, self._somewhere(), volume)
@@ -97,8 +97,7 @@ class CasesSection(WorkingSection):
         case, node = self.case(), self.panel.segmentation()
         if case is None or node is None or _look_of(node) == self._saved or scan_of(node) is not self.panel.volume():
             return
-        self.panel.say(_("Saving the correction of {0} ...").format(case.name))
-        self.ui.messageLabel.repaint()
+        self.panel.say(_("Saving the correction of {0} ...").format(case.name), now=True)
         save_segmentation(node, self._somewhere().corrected(case.name))
         self._saved = _look_of(node)
         self._corrected.add(case.name)
@@ -158,7 +157,8 @@ class CasesSection(WorkingSection):
         self._demand_cases()
         places, parameters = self._somewhere(), self.panel.parameters
         self._failed = {}
-        settings = {"model": parameters.model, "device": parameters.device, "quality": parameters.quality}
+        device = chosen(self.ui.deviceCombo)  # a scene of another computer may name one that is not here
+        settings = {"model": parameters.model, "device": device, "quality": parameters.quality}
 
         look = self.panel.guarded(self._look)  # a list that cannot be read is no reason to end the run
 
@@ -225,7 +225,6 @@ class CasesSection(WorkingSection):
 
     def _draw_run(self, state: State) -> None:
         bar = self.ui.casesProgress
-        bar.visible = state.busy
         bar.maximum = 0 if state.busy and state.percent is None else 100
         bar.value = round(state.percent or 0)
         self.ui.runAllButton.text = _("Cancel") if state.busy else _("Run all")

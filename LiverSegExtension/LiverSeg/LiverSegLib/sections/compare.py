@@ -95,6 +95,7 @@ class CompareSection(WorkingSection):
     def close(self) -> None:
         self._timer.stop()
         self._remove_overlay()
+        self.off(self._combos)
         self.ui.pairsTable.setRowCount(0)
         super().close()
 
@@ -174,12 +175,13 @@ class CompareSection(WorkingSection):
 
     def _fill_pairs(self) -> None:
         table = self.ui.pairsTable
-        table.setRowCount(len(self._left))
+        self.off(self._combos)
         self._combos = []
+        table.setRowCount(len(self._left))
         for row, fact in enumerate(self._left):
             combo = qt.QComboBox()
             combo.toolTip = _("The segment of the reference with which {0} is compared.").format(fact.name)
-            combo.connect("currentIndexChanged(int)", self.panel.guarded(partial(self._choose, fact.id, combo)))
+            self.on(combo, "currentIndexChanged(int)", partial(self._choose, fact.id, combo))
             self._combos.append(combo)
             table.setItem(row, 0, qt.QTableWidgetItem(fact.name))
             table.setCellWidget(row, 1, combo)
@@ -215,8 +217,8 @@ class CompareSection(WorkingSection):
             self.ui.overlayCheck.checked = False
             raise
 
-    def _selected(self) -> tuple[Any, str, Any, str]:
-        """Segmentation and segment on either side. UserError where there is no such pair."""
+    def _selected(self) -> tuple[Any, list[str], Any, list[str], str]:
+        """Segmentation and segments on either side, and what they are. UserError where there is no such pair."""
         prediction, reference = self._both()
         self._draw_pairs()
         pairs = {one: other for one, other in self._partners.items() if other}
@@ -225,7 +227,8 @@ class CompareSection(WorkingSection):
         row = self.ui.pairsTable.currentRow()
         wanted = self._left[row].id if 0 <= row < len(self._left) else ""
         one = wanted if wanted in pairs else next(iter(pairs))
-        return prediction, one, reference, pairs[one]
+        ours, theirs = codes_of_pairs(_codes(self._left), _codes(self._right), {one: pairs[one]})
+        return prediction, [*ours], reference, [*theirs], self._name(one)  # a liver is measured with its lesions
 
     def _remove_overlay(self) -> None:
         node, self._overlay = self._overlay, None

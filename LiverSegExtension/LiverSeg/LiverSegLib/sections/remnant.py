@@ -52,6 +52,7 @@ class Remnant:
     def forget(self) -> None:
         """Let go of every node."""
         self._follow(None)
+        self._section.off(self._combos)
         self._node, self._facts, self._combos = None, [], []
         self.ui.remnantTable.setRowCount(0)
 
@@ -79,6 +80,7 @@ class Remnant:
         usual = {fact.id: OUT if code_of(fact) is None else CUT for fact in of_liver}
         self._fate = {segment_id: self._fate.get(segment_id, fate) for segment_id, fate in usual.items()}
         table = self.ui.remnantTable
+        self._section.off(self._combos)
         table.setRowCount(len(of_liver))
         self._combos = [self._combo(fact) for fact in of_liver]
         for row, fact in enumerate(of_liver):
@@ -92,7 +94,7 @@ class Remnant:
         combo.toolTip = _("What becomes of {0} when the liver is cut; what stays is the future liver remnant.").format(
             fact.name
         )
-        combo.connect("currentIndexChanged(int)", self.panel.guarded(partial(self._choose, fact.id, combo)))
+        self._section.on(combo, "currentIndexChanged(int)", partial(self._choose, fact.id, combo))
         return combo
 
     def _choose(self, segment_id: str, combo: Any) -> None:

@@ -58,9 +58,8 @@ class WorkingSection(Section):
     def tell(self, state: State) -> None:
         """How a run goes or went, with what the worker warned of, as the sentence of the panel."""
         words = [state.message, *(text for _code, text in state.warnings)]
-        self.panel.say("\n".join(words), bad=state.status is Status.FAILED)
-        if state.status in (Status.PREPARING, Status.FINISHING):
-            self.ui.messageLabel.repaint()  # the panel cannot answer meanwhile
+        slow = state.status in (Status.PREPARING, Status.FINISHING)  # the panel cannot answer meanwhile
+        self.panel.say("\n".join(words), bad=state.status is Status.FAILED, now=slow)
 
 
 class Results:

@@ -62,10 +62,11 @@ class ScanSection(Section):
         """A file, or a DICOM folder (or a file of one) of which one series is loaded, or several are offered."""
         place = Path(path)
         if not place.is_dir() and not is_dicom(place):
+            self.panel.say(_("Loading {0} ...").format(place.name), now=True)
             self._chosen(load_file(place))
             return
         folder = place if place.is_dir() else place.parent
-        self.panel.say(_("Reading the DICOM folder {0} ...").format(folder))
+        self.panel.say(_("Reading the DICOM folder {0} ...").format(folder), now=True)
         self._series = series_in(folder)
         fill(self.ui.seriesCombo, [(series.uid, series.text) for series in self._series])
         if len(self._series) == 1:

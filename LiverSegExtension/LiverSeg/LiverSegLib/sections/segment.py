@@ -88,7 +88,7 @@ class SegmentSection(Section):
 
         def finish(folder: Path) -> str:
             report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-            node = show_result(volume, folder / RESULT, {"quality": quality, **report})
+            node = show_result(volume, folder / RESULT, report)
             self._past.append(Past(_key(report["device"]), quality, voxels, time.monotonic() - self._began_s))
             if self.panel.parameters is not None:
                 self.panel.parameters.segmentation = node
@@ -132,7 +132,8 @@ class SegmentSection(Section):
         fill(ui.qualityCombo, [(key, _(text)) for key, text in QUALITY_TEXTS.items()], parameters.quality)
 
     def _draw_devices(self) -> None:
-        rows = device_choices(self.panel.doctor, self._voxels(), self._past)
+        quality = chosen(self.ui.qualityCombo) or "standard"
+        rows = device_choices(self.panel.doctor, self._voxels(), self._past, quality)
         fill(self.ui.deviceCombo, [(row.key, row.text) for row in rows], self.panel.parameters.device)
 
     def _draw_run(self, state: State) -> None:
@@ -156,7 +157,7 @@ class SegmentSection(Section):
                 widget.repaint()
         last, self._last = self._last, state.status
         if state.status is Status.FAILED and last is not Status.FAILED:
-            self._failed(state)
+            self._failed(state, ran=last is Status.RUNNING)
 
     def _stage(self, state: State) -> str:
         if state.status is Status.IDLE:
@@ -185,10 +186,12 @@ class SegmentSection(Section):
         image = volume.GetImageData() if volume is not None else None
         return image.GetNumberOfPoints() if image is not None else 0
 
-    def _failed(self, state: State) -> None:
+    def _failed(self, state: State, *, ran: bool) -> None:
         """A dialog only where a graphics card was asked for by name and something went wrong on it."""
+        if self.ui.hardenLabel.text:  # a scan that could not be handed on: the way out stands there
+            self.ui.scanSection.collapsed = False
         device = chosen(self.ui.deviceCombo)
-        if device not in ("", "auto", "cpu"):
+        if ran and device not in ("", "auto", "cpu"):
             sentence = _("{0}\n\nThe device was {1}; choose another one, such as CPU.").format(state.message, device)
             qt.QTimer.singleShot(0, lambda: slicer.util.errorDisplay(sentence))
 
@@ -197,8 +200,10 @@ class SegmentSection(Section):
             self.controller.drop(_("The volume was deleted: the run was given up."))
 
     def _copy(self) -> None:
-        text = "\n".join([self.controller.report(), *self.panel.log])
-        self.panel.copy(text)
+        """Of every lane: their sentences, too, ask for the log."""
+        others = (one for one in self.panel.controllers.values() if one is not self.controller and one.state.log)
+        reports = [one.report() for one in (self.controller, *others)]
+        self.panel.copy("\n".join([*reports, *self.panel.log]))
         self.panel.say(_("The report is on the clipboard."))
 
 

@@ -95,9 +95,7 @@ class SegmentsSection(Section):
 
     def _edited(self) -> None:
         for section in self.panel.sections.values():
-            edited = getattr(section, "edited", None)
-            if edited is not None:
-                edited()
+            section.edited()
         self._draw_status()
 
     def _chosen(self) -> Any:

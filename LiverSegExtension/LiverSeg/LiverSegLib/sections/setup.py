@@ -108,7 +108,7 @@ class SetupSection(Section):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise UserError(_("{0} cannot be made: {1}").format(folder, problem.strerror)) from None
+            raise UserError(_("{0} cannot be made: {1}.").format(folder, problem.strerror)) from None
         self.panel.say(_("Imported models lie in {0}").format(folder))
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
@@ -128,8 +128,7 @@ class SetupSection(Section):
         return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_("Install packages")))
 
     def _told(self, sentence: str) -> None:
-        self.panel.say(sentence)
-        self.ui.messageLabel.repaint()
+        self.panel.say(sentence, now=True)
 
     def _models(self, action: str, name: str) -> None:
         words: list[str] = []

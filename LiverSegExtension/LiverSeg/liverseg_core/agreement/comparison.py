@@ -42,6 +42,7 @@ def compare(
     empty those of the prediction. What only the prediction holds is unknown, not wrong, and is named in a notice.
     InputError where the masks lie in different places or hold codes that are not in LABELS.
     """
+    _refuse_wide(prediction, reference)
     ours, notices = placed(prediction, reference)
     image_voxels = reference.voxels.size
     cut, truth = cut_to_foreground(ours, reference)
@@ -62,6 +63,13 @@ def rows_of(comparison: Comparison) -> list[dict[str, str | float]]:
         figures += [(key, figure) for figure in case_figures(comparison.lesions)]
         figures += [(each.structure, figure) for each in comparison.lesions.lesions for figure in lesion_figures(each)]
     return [{"structure": name, **asdict(figure)} for name, figure in figures]
+
+
+def _refuse_wide(*masks: LabelMask) -> None:
+    """Fractions, negative numbers and instance numbers do not fit into a byte; what reading returns always does."""
+    for mask in masks:
+        if mask.voxels.dtype.itemsize > 1:
+            raise InputError(f"a mask of {mask.voxels.dtype}; expected label codes as uint8, 0 to {max(LABELS)}")
 
 
 def _chosen(

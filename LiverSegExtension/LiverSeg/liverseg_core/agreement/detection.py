@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 LEAST_ML, LEAST_VOXELS = 0.01, 3  # smaller components are noise, in the reference as in the prediction
 
@@ -64,28 +67,40 @@ class Detection:
         return 2 * self.precision * self.recall / both if both > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class Rule:
-    """When a lesion counts as found: the connectivity and least size of components, and the match."""
+class Components(NamedTuple):
+    """What a lesion is."""
 
-    key: str
-    definition: str
-    match: Callable[[Overlaps], Detection]
     corners_touch: bool = True  # 26 neighbours; otherwise 6
     drops_small: bool = True
 
 
-def parts_of(mask: np.ndarray, voxel_ml: float, *, corners_touch: bool = True, drops_small: bool = True) -> Parts:
+_COMPONENTS = Components()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a lesion counts as found: the components, and the match."""
+
+    key: str
+    definition: str
+    match: Callable[[Overlaps], Detection]
+    components: Components = _COMPONENTS
+
+
+def parts_of(mask: np.ndarray, voxel_ml: float, kind: Components = _COMPONENTS) -> Parts:
     """Connected components of a boolean mask [k, j, i]."""
-    neighbours = ndimage.generate_binary_structure(3, 3 if corners_touch else 1)
+    neighbours = ndimage.generate_binary_structure(3, 3 if kind.corners_touch else 1)
     labels, count = ndimage.label(mask, structure=neighbours, output=np.int32)
-    voxels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    counts = (voxels >= LEAST_VOXELS) & (voxels * voxel_ml >= LEAST_ML - 1e-9) if drops_small else voxels > 0
+    held = np.flatnonzero(mask)
+    names = labels.reshape(-1)[held]
+    voxels = np.bincount(names, minlength=count + 1)[1:]
+    counts = (voxels >= LEAST_VOXELS) & (voxels * voxel_ml >= LEAST_ML - 1e-9) if kind.drops_small else voxels > 0
     order = np.argsort(-voxels, kind="stable")
     order = order[counts[order]]
     renamed = np.zeros(count + 1, np.int32)
     renamed[order + 1] = np.arange(1, order.size + 1)
-    return Parts(renamed[labels], voxels[order], count - int(order.size))
+    labels.reshape(-1)[held] = renamed[names]
+    return Parts(labels, voxels[order], count - int(order.size))
 
 
 def overlaps_of(prediction: Parts, reference: Parts) -> Overlaps:
@@ -100,15 +115,26 @@ def overlaps_of(prediction: Parts, reference: Parts) -> Overlaps:
 
 def matched(overlaps: Overlaps, least_iou: float) -> np.ndarray:
     """For each reference lesion its predicted partner, or -1: the one-to-one assignment with the largest sum of IoU
-    among the pairs whose IoU is larger than `least_iou`."""
-    partner = np.full(overlaps.reference_voxels.size, -1)
+    among the pairs whose IoU is larger than `least_iou`. Lesions that no chain of pairs joins are assigned apart."""
+    lesions, all_of_them = (
+        overlaps.reference_voxels.size,
+        overlaps.reference_voxels.size + overlaps.predicted_voxels.size,
+    )
+    partner = np.full(lesions, -1)
     iou = overlaps.iou
-    fit = iou > least_iou
-    if fit.any():
-        rows, row = np.unique(overlaps.g[fit], return_inverse=True)
-        columns, column = np.unique(overlaps.p[fit], return_inverse=True)
+    fit = np.flatnonzero(iou > least_iou)
+    g, p = overlaps.g[fit], overlaps.p[fit]
+    joined = coo_array((iou[fit], (g, lesions + p)), shape=(all_of_them, all_of_them))
+    group = connected_components(joined, directed=False)[1][g]
+    alone = np.bincount(group, minlength=1)[group] == 1
+    partner[g[alone]] = p[alone]
+    rest = np.flatnonzero(~alone)
+    rest = rest[np.argsort(group[rest], kind="stable")]
+    for some in np.split(rest, np.flatnonzero(np.diff(group[rest])) + 1):
+        rows, row = np.unique(g[some], return_inverse=True)
+        columns, column = np.unique(p[some], return_inverse=True)
         gain = np.zeros((rows.size, columns.size))
-        gain[row, column] = iou[fit]
+        gain[row, column] = iou[fit[some]]
         chosen = linear_sum_assignment(gain, maximize=True)
         real = gain[chosen] > 0
         partner[rows[chosen[0][real]]] = columns[chosen[1][real]]
@@ -131,11 +157,12 @@ def _lits(overlaps: Overlaps) -> Detection:
     owner = _largest_partner(overlaps.g, overlaps.p, overlaps.shared, count)  # of each g: the p that overlaps it most
     group = np.where(owner >= 0, owner, -1 - np.arange(count))
     names, merged = np.unique(group, return_inverse=True)
-    pairs, pair = np.unique(np.stack([overlaps.p, merged[overlaps.g]]), axis=1, return_inverse=True)
-    shared = np.bincount(pair.ravel(), weights=overlaps.shared, minlength=pairs.shape[1])
-    goal = _largest_partner(pairs[0], pairs[1], shared, overlaps.predicted_voxels.size)
-    kept = goal[pairs[0]] == pairs[1]
-    inter = np.bincount(pairs[1][kept], weights=shared[kept], minlength=names.size)
+    codes, pair = np.unique(overlaps.p * names.size + merged[overlaps.g], return_inverse=True)
+    p, goals = np.divmod(codes, names.size) if names.size else (codes, codes)
+    shared = np.bincount(pair, weights=overlaps.shared, minlength=codes.size)
+    goal = _largest_partner(p, goals, shared, overlaps.predicted_voxels.size)
+    kept = goal[p] == goals
+    inter = np.bincount(goals[kept], weights=shared[kept], minlength=names.size)
     reference = np.bincount(merged, weights=overlaps.reference_voxels, minlength=names.size)
     taken = goal >= 0
     predicted = np.bincount(goal[taken], weights=overlaps.predicted_voxels[taken], minlength=names.size)
@@ -171,8 +198,7 @@ RULES: Mapping[str, Rule] = {
             "as LiTS: reference lesions spanned by one predicted lesion merged, predicted ones that share a lesion "
             "merged, IoU > 0.5, a merged lesion counts as many as it joins; 6-connected components of any size",
             _lits,
-            corners_touch=False,
-            drops_small=False,
+            Components(corners_touch=False, drops_small=False),
         ),
     )
 }

@@ -121,6 +121,10 @@ def block_of(*masks: np.ndarray) -> Block:
 
 def _centroid(mask: np.ndarray) -> np.ndarray:
     """Mean index (k, j, i) of the true voxels."""
-    plane = np.add.reduce(mask, axis=0, dtype=np.int32)
-    weights = [np.add.reduce(mask, axis=(1, 2), dtype=np.int32), plane.sum(axis=1), plane.sum(axis=0)]
+    planes = mask.view(np.uint8)
+    parts = [
+        np.add.reduce(planes[k : k + 255], dtype=np.uint8) for k in range(0, len(planes), 255)
+    ]  # of one byte: fast
+    plane = np.add.reduce(parts, dtype=np.int64)
+    weights = [np.array([np.count_nonzero(one) for one in mask]), plane.sum(axis=1), plane.sum(axis=0)]
     return np.array([np.average(np.arange(len(w)), weights=w) for w in weights])

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _segment(_verb(verbs, "segment", "a scan -> masks, volumes and a report"))
     _measure(_verb(verbs, "measure", "a mask -> volumes and a report"))
     _compare(_verb(verbs, "compare", "two masks -> how well they agree"))
+    _fat(_verb(verbs, "fat", "the echoes of an MR -> maps and numbers of fat and iron, and a report"))
     _cohort(_verb(verbs, "cohort", "a table of cases -> results for each, tables and a page"))
     _case(_verb(verbs, "case", "a scan and its corrected mask -> a case to train on"))
     _models(_verb(verbs, "models", "the models there are"))
@@ -134,6 +135,34 @@ def _compare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
 
 
+def _fat(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "echoes", type=Path, nargs="+", metavar="ECHOES", help="a 4-D file, one file an echo, or DICOM folders"
+    )
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    verb.add_argument(
+        "--phase-image", type=Path, nargs="+", default=[], metavar="F", help="the phases of the same echoes"
+    )
+    verb.add_argument("--mask", type=Path, metavar="MASK", help="the liver; without it a model draws it on the echoes")
+    verb.add_argument("--model", default="auto", metavar="auto|NAME|FOLDER", help="which model draws the liver")
+    verb.add_argument("--echo-times-ms", metavar="T,T,...", help="such as 1.2,3.2,5.2, where the files do not say them")
+    verb.add_argument(
+        "--field-t", type=float, metavar="F", help="field strength in tesla, where the files do not say it"
+    )
+    verb.add_argument("--tr-ms", type=float, metavar="T", help="repetition time, to judge the T1-weighting")
+    verb.add_argument("--flip-deg", type=float, metavar="A", help="flip angle, to judge the T1-weighting")
+    verb.add_argument("--spectrum", metavar="NAME", help="of fat, such as ismrm6 (the default) or hamilton9")
+    verb.add_argument("--calibration", metavar="NAME", help="of R2* to iron, such as hernando2023 (the default)")
+    verb.add_argument(
+        "--method", choices=("auto", "magnitude", "complex"), default="auto", help="default: complex where phases agree"
+    )
+    verb.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one"
+    )
+    verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+    verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
+
+
 def _cohort(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("table", type=Path, metavar="TABLE.csv|FOLDER", help="a line a case, or a study a sub-folder")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
@@ -174,7 +203,7 @@ def _models(verb: argparse.ArgumentParser) -> None:
 
 
 def _sample(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("kind", choices=("ct", "mr"))
-    verb.add_argument("out", type=Path, metavar="OUT", help="folder for image.nii.gz, labels.nii.gz and truth.json")
+    verb.add_argument("kind", choices=("ct", "mr", "multiecho"))
+    verb.add_argument("out", type=Path, metavar="OUT", help="folder for the images, labels.nii.gz and truth.json")
     verb.add_argument("--contrast", choices=("t1", "t2"), default="t1", help="of the MR (default: t1)")
     verb.add_argument("--overwrite", action="store_true", help="replace what OUT holds")

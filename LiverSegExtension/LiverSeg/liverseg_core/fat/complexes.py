@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 import torch
 
+from .descent import Limits, Normal, descended
 from .magnitude import Echoes, Fit
 
-_CHUNK = 1 << 13
-_MOST_STEPS = 15
+_CHUNK = 1 << 14
 _SAMPLE = 4000  # voxels that decide about polarity and precession
 _BIPOLAR_GAIN = 2.0  # how often smaller the residual must be with theta; noise alone makes 1.1 of one more unknown
-_LOWEST_RATE, _HIGHEST_RATE = -20.0, 2000.0
+_FREE = (-1e9, 1e9)
+_LIMITS = (  # lowest, highest, and a step that changes nothing: of W, F, R2*, field, phase, alternating phase
+    (*_FREE, 1e-5), (*_FREE, 1e-5), (-20.0, 2000.0, 1e-2), (*_FREE, 1e-2), (*_FREE, 1e-4), (*_FREE, 1e-4),
+)  # fmt: skip
+_SAME = 1.0  # half of that is reached by echo times that are rounded
 _SMALL = 1e-9
 _NOTHING = 1e-4  # of the signal: a residual this small needs no further explanation
 
@@ -47,8 +51,9 @@ def fit_complex(signals: torch.Tensor, echoes: Echoes, start: Fit, *, bipolar: b
 def conventions(signals: torch.Tensor, echoes: Echoes, start: Fit) -> tuple[bool, int]:
     """Whether the read-out is bipolar, and the sign with which fat turns: what leaves the smallest residual.
 
-    Decided where there is fat, if there is any: lean tissue cannot tell the sign, and then it does not matter either.
-    The alternating phase must halve the residual, and needs five echoes: with fewer it would explain anything.
+    The sign is decided where there is fat, if there is any: lean tissue cannot tell it, and then it does not matter
+    either. The alternating phase must halve the residual, or be so much the same in all voxels that noise cannot make
+    it; and it needs five echoes: with fewer it would explain anything.
     """
     share = start.fat / (start.water + start.fat).clamp_min(_SMALL)
     fatty = (share > 0.15) & (share < 0.85)
@@ -56,17 +61,25 @@ def conventions(signals: torch.Tensor, echoes: Echoes, start: Fit) -> tuple[bool
     some, begin = _strongest(signals, start)
     fat, begin_fat = _strongest(signals[:, fatty], start[fatty]) if int(fatty.sum()) >= 50 else (some, begin)
 
-    def best(*, bipolar: bool) -> tuple[float, int]:
+    def best(*, bipolar: bool) -> tuple[float, int, torch.Tensor]:
         told = {sign: fit_complex(fat, echoes, begin_fat, bipolar=bipolar, precession=sign) for sign in signs}
         sign = min(signs, key=lambda s: _usual_residual(fat, told[s]))
         fit = fit_complex(some, echoes, begin, bipolar=bipolar, precession=sign)
-        return _usual_residual(some, fit), sign
+        return _usual_residual(some, fit), sign, fit.alternation
 
-    without, sign = best(bipolar=False)
+    without, sign, _ = best(bipolar=False)
     if len(echoes.times_s) < 5 or without < _NOTHING:
         return False, sign
-    with_it, other = best(bipolar=True)
-    return (True, other) if without > _BIPOLAR_GAIN * with_it else (False, sign)
+    with_it, other, alternation = best(bipolar=True)
+    bipolar = without > _BIPOLAR_GAIN * with_it or _is_one_value(alternation)
+    return (True, other) if bipolar else (False, sign)
+
+
+def _is_one_value(alternation: torch.Tensor) -> bool:
+    """Whether voxels agree about the alternating phase: their median lies beyond their spread."""
+    middle = alternation.median()
+    spread = 1.4826 * (alternation - middle).abs().median()
+    return bool(middle.abs() > _SAME * spread)
 
 
 def _strongest(signals: torch.Tensor, start: Fit) -> tuple[torch.Tensor, Fit]:
@@ -83,12 +96,16 @@ def _usual_residual(signals: torch.Tensor, fit: Fit) -> float:
 
 
 def _fit_chunk(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bipolar: bool) -> list[torch.Tensor]:
-    scale = torch.where(signals.abs().amax(dim=0) > 0, signals.abs().amax(dim=0), 1.0)
-    scaled, there = signals / scale, signals.abs().amax(dim=0) > 0
+    largest = signals.abs().amax(dim=0)
+    there = largest > 0
+    scale = torch.where(there, largest, 1.0)
+    scaled = signals / scale
     begin = torch.stack([begin[0] / scale, begin[1] / scale, begin[2]])
     state = _phases(scaled, echoes, begin, bipolar=bipolar)
-    state = _descend(scaled, echoes, state, bipolar=bipolar)
-    residual = (scaled - _model(state, echoes)[0]).abs().square().mean(dim=0).sqrt()
+    unknowns = 6 if bipolar else 5
+    limits = Limits.of(_LIMITS[:unknowns], signals.device)
+    state[:unknowns] = descended(_Phasors.of(scaled, echoes), state[:unknowns], limits)
+    residual = (scaled - _model(state, echoes)).abs().square().mean(dim=0).sqrt()
     values = (state[0] * scale, state[1] * scale, state[2], residual * scale, state[3], state[4], state[5])
     return [torch.where(there, value, torch.zeros_like(value)) for value in values]
 
@@ -96,7 +113,7 @@ def _fit_chunk(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bi
 def _phases(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bipolar: bool) -> torch.Tensor:
     """(W, F, R) and what they leave of the phases -> (W, F, R, psi, phi, theta) [6, v]."""
     zero = torch.zeros_like(begin[0])
-    plain = _model(torch.stack([*begin, zero, zero, zero]), echoes)[0]
+    plain = _model(torch.stack([*begin, zero, zero, zero]), echoes)
     left, times = signals * plain.conj(), echoes.times_s
     lag = 2 if bipolar and len(times) > 2 else 1
     apart = times[lag:] - times[:-lag]
@@ -112,63 +129,77 @@ def _phases(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bipol
     return torch.stack([*begin, field, torch.angle(left.sum(dim=0)), zero])
 
 
-def _model(state: torch.Tensor, echoes: Echoes) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Signal [n, v], and what W and F are multiplied by."""
-    water, fat, rate, field, phase, theta = state
-    times = echoes.times_s[:, None]
-    turn = phase + 2 * torch.pi * field * times + _alternating(len(times), times.device)[:, None] * theta
-    unit = torch.polar(torch.exp(-rate * times), turn)
-    by_fat = torch.complex(echoes.real, echoes.imag)[:, None] * unit
-    return water * unit + fat * by_fat, unit, by_fat
+def _model(state: torch.Tensor, echoes: Echoes) -> torch.Tensor:
+    """Signal [n, v]."""
+    water, fat, rate = state[:3]
+    decay = torch.exp(-echoes.times_s[:, None] * rate)
+    return (water + fat * torch.complex(echoes.real, echoes.imag)[:, None]) * decay * _turned(state, echoes.times_s)
 
 
-def _descend(signals: torch.Tensor, echoes: Echoes, state: torch.Tensor, *, bipolar: bool) -> torch.Tensor:
-    """Levenberg-Marquardt, as for the magnitudes, over five unknowns or, with the alternating phase, six."""
-    unknowns = 6 if bipolar else 5
-    damping = torch.full_like(state[0], 1e-3)
-    cost, gradient, hessian = _normal(signals, echoes, state, unknowns)
-    done, at = state.clone(), torch.arange(state.shape[1], device=state.device)
-    for _ in range(_MOST_STEPS):
-        diagonal = hessian.diagonal(dim1=1, dim2=2)
-        damped = hessian + torch.diag_embed(diagonal * damping[:, None] + 1e-12)
-        step, _ = torch.linalg.solve_ex(damped, gradient)
-        tried = state.clone()
-        tried[:unknowns] += torch.nan_to_num(step.T)
-        tried[2] = tried[2].clamp(_LOWEST_RATE, _HIGHEST_RATE)
-        new = _normal(signals, echoes, tried, unknowns)
-        better = new[0] <= cost
-        moved = (tried - state).abs()
-        still = (moved[:2].amax(0) < 1e-7) & (moved[2] < 1e-3) | (~better & (damping > 1e6))
-        state = torch.where(better, tried, state)
-        cost = torch.where(better, new[0], cost)
-        gradient = torch.where(better[:, None], new[1], gradient)
-        hessian = torch.where(better[:, None, None], new[2], hessian)
-        damping = torch.where(better, damping * 0.1, damping * 10.0)
-        if bool(still.any()):
-            done[:, at[still]] = state[:, still]
-            going = ~still
-            if not bool(going.any()):
-                return done
-            at, signals, state, cost = at[going], signals[:, going], state[:, going], cost[going]
-            gradient, hessian, damping = gradient[going], hessian[going], damping[going]
-    done[:, at] = state
-    return done
+def _turned(state: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """What field and phases do to every echo: unit phasors [n, v]."""
+    turn = state[4] + 2 * torch.pi * times[:, None] * state[3]
+    if len(state) == 6:
+        turn = turn + _alternating(len(times), times.device)[:, None] * state[5]
+    return torch.complex(turn.cos(), turn.sin())
 
 
-def _normal(
-    signals: torch.Tensor, echoes: Echoes, state: torch.Tensor, unknowns: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cost [v], J^T r [v, unknowns], J^T J [v, unknowns, unknowns], real and imaginary parts being residuals alike."""
-    signal, by_water, by_fat = _model(state, echoes)
-    times = echoes.times_s[:, None]
-    turning = 1j * signal
-    rows = [by_water, by_fat, -times * signal, 2 * torch.pi * times * turning, turning]
-    if unknowns == 6:
-        rows.append(_alternating(len(times), times.device)[:, None] * turning)
-    jacobian = torch.view_as_real(torch.stack(rows)).permute(2, 0, 1, 3).flatten(2)  # [v, unknowns, 2 n]
-    rest = torch.view_as_real(signals - signal).permute(1, 0, 2).flatten(1)
-    gradient = (jacobian @ rest[:, :, None]).squeeze(2)
-    return rest.square().sum(1), gradient, jacobian @ jacobian.transpose(1, 2)
+@dataclass(frozen=True, eq=False)
+class _Phasors:
+    """The problem of the descent over (W, F, R2*, field, phase[, alternating phase]).
+
+    Turned back by the phases of the state, water lies along the real axis in every echo, and each sum of the normal
+    equations is a product of the decay with numbers that all voxels share: `weights` [18, n] for the square of the decay,
+    `projections` [6, n] for the signals turned back. `energy` [v] is the sum of the squared signals.
+    """
+
+    signals: torch.Tensor
+    energy: torch.Tensor
+    times: torch.Tensor
+    weights: torch.Tensor
+    projections: torch.Tensor
+
+    @staticmethod
+    def of(signals: torch.Tensor, echoes: Echoes) -> _Phasors:
+        t, a, b = echoes.times_s, echoes.real, echoes.imag
+        one, sign, power = torch.ones_like(t), _alternating(len(t), t.device), a.square() + b.square()
+        weights = [w * row for w in (one, t, t.square(), sign, sign * t) for row in (one, a, power)]
+        weights += [w * b for w in (one, t, sign)]
+        projections = [w * row for w in (one, t, sign) for row in (one, torch.complex(a, -b))]
+        energy = torch.view_as_real(signals).square().sum((0, 2))
+        return _Phasors(signals, energy, t, torch.stack(weights), torch.stack(projections))
+
+    def __getitem__(self, where: torch.Tensor) -> _Phasors:
+        return _Phasors(self.signals[:, where], self.energy[where], self.times, self.weights, self.projections)
+
+    def normal(self, state: torch.Tensor) -> Normal:
+        water, fat = state[:2]
+        decay = torch.exp(-self.times[:, None] * state[2])
+        back = self.signals * (_turned(state, self.times).conj() * decay)
+        of_water, of_fat = (self.projections @ back).view(3, 2, -1).unbind(1)  # each [3, v]: plain, by t, by sign
+        sums = self.weights @ decay.square()
+        even, odd = sums[:15].view(5, 3, -1), sums[15:]
+        by_water, by_fat = water * even[:, 0] + fat * even[:, 1], water * even[:, 1] + fat * even[:, 2]
+        power = water * by_water + fat * by_fat  # [5, v]: plain, by t, by t squared, by sign, by both
+        overlap = water * of_water + fat * of_fat
+        turn = 2 * torch.pi
+        descent = [
+            of_water[0].real - by_water[0], of_fat[0].real - by_fat[0], power[1] - overlap[1].real,
+            turn * overlap[1].imag, overlap[0].imag, overlap[2].imag,
+        ]  # fmt: skip
+        zero = torch.zeros_like(water)
+        rows = [
+            [even[0, 0], even[0, 1], -by_water[1], -turn * fat * odd[1], -fat * odd[0], -fat * odd[2]],
+            [even[0, 2], -by_fat[1], turn * water * odd[1], water * odd[0], water * odd[2]],
+            [power[2], zero, zero, zero],
+            [turn**2 * power[2], turn * power[1], turn * power[4]],
+            [power[0], power[3]],
+            [power[0]],
+        ]
+        count = len(state)
+        triangle = [entry for i, row in enumerate(rows[:count]) for entry in row[: count - i]]
+        cost = self.energy - 2 * overlap[0].real + power[0]
+        return Normal(cost, torch.stack(descent[:count]), torch.stack(triangle))
 
 
 def _alternating(count: int, device: torch.device) -> torch.Tensor:

@@ -8,20 +8,23 @@ at the noise of a liver. The minor species may turn negative, because a bound at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-_RATES = 32  # of the dictionary, 1/s: 0, then from 10 to 1200 in equal steps of the logarithm
-_SHARES = 21  # fat, from 0 to a half
+from .descent import Limits, Normal, descended
+
+_RATES = 16  # of the dictionary, 1/s: 0, then from 10 to 1200 in equal steps of the logarithm
+_SHARES = 11  # fat, over the half that the dominant species leaves
 _CHUNK = 1 << 14  # voxels at a time: what a cache holds
-_MOST_STEPS = 20
 _LOWEST_MINOR = -0.25  # of the dominant species
 _LOWEST_RATE, _HIGHEST_RATE = -20.0, 2000.0  # 1/s
+_STEPS = (1e-5, 1e-5, 1e-2)  # of the signal, of the share of fat, in 1/s: a thousandth of a point
 _SMALL = 1e-9
-
-Bounds = Callable[[torch.Tensor], torch.Tensor]  # (W, F, R) -> the nearest that the dominant species allows
+_NEGATIVE = _LOWEST_MINOR / (1 + _LOWEST_MINOR)  # share of the minor species in both
+Floor = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]  # amplitude, noise -> seen, its slope
+SHARES: Mapping[str, tuple[float, float]] = {"water": (_NEGATIVE, 0.5), "fat": (0.5, 1 - _NEGATIVE)}  # of fat
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +66,18 @@ def fit_magnitude(signals: torch.Tensor, echoes: Echoes, sigma: float = 0.0, *, 
     Voxels that are zero in every echo come back as zeros.
     """
     echoes = echoes.to(signals.device)
-    bounded = _BOUNDS[dominant]
-    parts = [_fit_chunk(part, echoes, sigma, bounded) for part in torch.split(signals, _CHUNK, dim=1)]
-    return Fit(*(torch.cat([getattr(part, name) for part in parts]) for name in ("water", "fat", "rate", "residual")))
+    parts = [_fit_chunk(part, echoes, sigma, SHARES[dominant]) for part in torch.split(signals, _CHUNK, dim=1)]
+    return _joined(parts)
+
+
+def fit_power(power: torch.Tensor, echoes: Echoes, sigma: float) -> Fit:
+    """As `fit_magnitude` for squares of magnitudes [n, v] that were averaged over many voxels: the noise adds 2 sigma^2
+    to them, and it is the model that bears it. Taking it off the echoes would cut those short that fall below."""
+    echoes, signals = echoes.to(power.device), power.clamp_min(0.0).sqrt()
+    parts = [
+        _fit_chunk(part, echoes, sigma, SHARES["water"], floor=_root) for part in torch.split(signals, _CHUNK, dim=1)
+    ]
+    return _joined(parts)
 
 
 def forward(water: torch.Tensor, fat: torch.Tensor, rate: torch.Tensor, echoes: Echoes) -> torch.Tensor:
@@ -83,22 +95,69 @@ def rice_mean(amplitude: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torc
     return mean, slope
 
 
-def _fit_chunk(signals: torch.Tensor, echoes: Echoes, sigma: float, bounded: Bounds) -> Fit:
+@dataclass(frozen=True, eq=False)
+class _Magnitudes:
+    """The problem of the descent over (total, share of fat, R2*). `sigma` [v] is the noise, None without `floor`."""
+
+    signals: torch.Tensor
+    echoes: Echoes
+    sigma: torch.Tensor | None = None
+    floor: Floor | None = None
+
+    def __getitem__(self, where: torch.Tensor) -> _Magnitudes:
+        sigma = None if self.sigma is None else self.sigma[where]
+        return _Magnitudes(self.signals[:, where], self.echoes, sigma, self.floor)
+
+    def normal(self, state: torch.Tensor) -> Normal:
+        amplitude, by_total, by_share = _amplitudes(state, self.echoes)
+        by_rate = -self.echoes.times_s[:, None] * amplitude
+        if self.sigma is not None and self.floor is not None:
+            amplitude, slope = self.floor(amplitude, self.sigma)
+            by_total, by_share, by_rate = by_total * slope, by_share * slope, by_rate * slope
+        rest = self.signals - amplitude
+        rows = (by_total, by_share, by_rate)
+        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        return Normal(
+            rest.square().sum(0),
+            torch.stack([(row * rest).sum(0) for row in rows]),
+            torch.stack([(rows[a] * rows[b]).sum(0) for a, b in pairs]),
+        )
+
+
+def _joined(parts: Sequence[Fit]) -> Fit:
+    return Fit(*(torch.cat([getattr(part, name) for part in parts]) for name in ("water", "fat", "rate", "residual")))
+
+
+def _rice(amplitude: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, slope = rice_mean(amplitude / sigma, 1.0)
+    return mean * sigma, slope
+
+
+def _root(amplitude: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Root of the mean square of a Rician magnitude."""
+    root = (amplitude.square() + 2 * sigma.square()).sqrt()
+    return root, amplitude / root
+
+
+def _fit_chunk(
+    signals: torch.Tensor, echoes: Echoes, sigma: float, shares: tuple[float, float], floor: Floor = _rice
+) -> Fit:
     largest = signals.amax(dim=0)
     there = largest > 0
     scale = torch.where(there, largest, 1.0).double()
     scaled = signals.double() / scale
-    state = _descend(scaled, echoes, _start(scaled, echoes, bounded), None, bounded)
-    modelled = _amplitudes(state, echoes)[0]
-    low = _on_the_floor(state, modelled, echoes, sigma / scale)
+    rows = ((_SMALL, 1e9), shares, (_LOWEST_RATE, _HIGHEST_RATE))
+    limits = Limits.of(tuple((*row, step) for row, step in zip(rows, _STEPS)), signals.device)
+    state = descended(_Magnitudes(scaled, echoes), _start(scaled, echoes, shares), limits)
+    modelled, noise = _amplitudes(state, echoes)[0], sigma / scale
+    low = noise > 0 if floor is _root else _on_the_floor(state, modelled, echoes, noise)
     if bool(low.any()):
-        floor = (sigma / scale)[low]
-        state[:, low] = _descend(scaled[:, low], echoes, state[:, low], floor, bounded)
-        modelled[:, low] = _rice(_amplitudes(state[:, low], echoes)[0], floor)[0]
+        state[:, low] = descended(_Magnitudes(scaled[:, low], echoes, noise[low], floor), state[:, low], limits)
+        modelled[:, low] = floor(_amplitudes(state[:, low], echoes)[0], noise[low])[0]
     residual = (scaled - modelled).square().mean(dim=0).sqrt()
-    zero = torch.zeros_like(scale)
-    values = (state[0] * scale, state[1] * scale, state[2], residual * scale)
-    return Fit(*(torch.where(there, value, zero) for value in values))
+    total, share, rate = state
+    values = ((1 - share) * total * scale, share * total * scale, rate, residual * scale)
+    return Fit(*(torch.where(there, value, torch.zeros_like(scale)) for value in values))
 
 
 def _on_the_floor(state: torch.Tensor, amplitudes: torch.Tensor, echoes: Echoes, sigma: torch.Tensor) -> torch.Tensor:
@@ -107,104 +166,28 @@ def _on_the_floor(state: torch.Tensor, amplitudes: torch.Tensor, echoes: Echoes,
     return (sigma > 0) & ((state[2] * echoes.times_s[-1] > 2.0) | (amplitudes.amin(dim=0) < 10.0 * sigma))
 
 
-def _start(signals: torch.Tensor, echoes: Echoes, bounded: Bounds) -> torch.Tensor:
-    """The atom of the dictionary that points most nearly where the signal points -> (W, F, R) [3, v]."""
+def _start(signals: torch.Tensor, echoes: Echoes, shares: tuple[float, float]) -> torch.Tensor:
+    """The atom of the dictionary that points most nearly where the signal points -> (total, share, R2*) [3, v]. The atoms
+    hold neither species below zero."""
     device = signals.device
-    first = 0.0 if bounded is _by_water else 0.5
-    shares = torch.linspace(first, first + 0.5, _SHARES, dtype=torch.float64, device=device)
+    first, last = max(shares[0], 0.0), min(shares[1], 1.0)
+    fat = torch.linspace(first, last, _SHARES, dtype=torch.float64, device=device)
     rates = torch.cat([torch.zeros(1), torch.logspace(1, 3.0792, _RATES - 1)]).double().to(device)
-    share, rate = (grid.reshape(-1) for grid in torch.meshgrid(shares, rates, indexing="ij"))
+    share, rate = (grid.reshape(-1) for grid in torch.meshgrid(fat, rates, indexing="ij"))
     atoms = forward(1 - share, share, rate, echoes)
     length = atoms.norm(dim=0)
-    best = ((atoms / length).T.float() @ signals.float()).argmax(dim=0)
+    best = (signals.T.float() @ (atoms / length).float()).argmax(dim=1)
     height = (atoms[:, best] * signals).sum(dim=0) / length[best].square()
-    return torch.stack([(1 - share[best]) * height, share[best] * height, rate[best]])
-
-
-def _descend(
-    signals: torch.Tensor, echoes: Echoes, state: torch.Tensor, sigma: torch.Tensor | None, bounded: Bounds
-) -> torch.Tensor:
-    """Levenberg-Marquardt on every voxel by itself; those that stand still are taken out."""
-    done = state.clone()
-    at = torch.arange(state.shape[1], device=state.device)
-    damping = torch.full_like(state[0], 1e-3)
-    cost, gradient, hessian = _normal(signals, echoes, state, sigma)
-    for _ in range(_MOST_STEPS):
-        step = _solved(hessian, damping, gradient)
-        tried = bounded(state + step)
-        new = _normal(signals, echoes, tried, sigma)
-        better = new[0] <= cost
-        moved = (tried - state).abs()
-        still = (moved[:2].amax(0) < 1e-7) & (moved[2] < 1e-3) | (~better & (damping > 1e6))
-        state = torch.where(better, tried, state)
-        cost, gradient, hessian = (
-            torch.where(better, fresh, old) for fresh, old in zip(new, (cost, gradient, hessian))
-        )
-        damping = torch.where(better, damping * 0.1, damping * 10.0)
-        if bool(still.any()):
-            done[:, at[still]] = state[:, still]
-            going = ~still
-            if not bool(going.any()):
-                return done
-            at, signals, state = at[going], signals[:, going], state[:, going]
-            cost, gradient, hessian, damping = cost[going], gradient[:, going], hessian[:, going], damping[going]
-            sigma = None if sigma is None else sigma[going]
-    done[:, at] = state
-    return done
-
-
-def _normal(
-    signals: torch.Tensor, echoes: Echoes, state: torch.Tensor, sigma: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cost [v], J^T r [3, v] and the six entries of J^T J [6, v] (00, 01, 02, 11, 12, 22)."""
-    amplitude, by_water, by_fat = _amplitudes(state, echoes)
-    by_rate = -echoes.times_s[:, None] * amplitude
-    if sigma is not None:
-        amplitude, slope = _rice(amplitude, sigma)
-        by_water, by_fat, by_rate = by_water * slope, by_fat * slope, by_rate * slope
-    rest = signals - amplitude
-    rows = (by_water, by_fat, by_rate)
-    gradient = torch.stack([(row * rest).sum(0) for row in rows])
-    pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-    return rest.square().sum(0), gradient, torch.stack([(rows[a] * rows[b]).sum(0) for a, b in pairs])
+    return torch.stack([height, share[best], rate[best]])
 
 
 def _amplitudes(state: torch.Tensor, echoes: Echoes) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Amplitudes [n, v] and their derivatives by water and by fat."""
-    water, fat, rate = state
-    real, imag = water + echoes.real[:, None] * fat, echoes.imag[:, None] * fat
-    length = torch.hypot(real, imag).clamp_min(_SMALL)
+    """Amplitudes [n, v] and their derivatives by the total and by the share of fat: |1 + share (c - 1)| is what a total
+    of one leaves of itself."""
+    total, share, rate = state
+    lean = echoes.real[:, None] - 1
+    toward = share * (lean.square() + echoes.imag[:, None].square()) + lean
+    length = (1 + share * (toward + lean)).clamp_min(_SMALL**2).sqrt()
     decay = torch.exp(-echoes.times_s[:, None] * rate)
-    toward = decay / length
-    by_fat = (echoes.real[:, None] * real + echoes.imag[:, None] * imag) * toward
-    return length * decay, real * toward, by_fat
-
-
-def _rice(amplitude: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    mean, slope = rice_mean(amplitude / sigma, 1.0)
-    return mean * sigma, slope
-
-
-def _by_water(state: torch.Tensor) -> torch.Tensor:
-    water = state[0].clamp_min(_SMALL)
-    fat = torch.minimum(torch.maximum(state[1], _LOWEST_MINOR * water), water)
-    return torch.stack([water, fat, state[2].clamp(_LOWEST_RATE, _HIGHEST_RATE)])
-
-
-def _by_fat(state: torch.Tensor) -> torch.Tensor:
-    return _by_water(state[[1, 0, 2]])[[1, 0, 2]]
-
-
-_BOUNDS: Mapping[str, Bounds] = {"water": _by_water, "fat": _by_fat}
-
-
-def _solved(hessian: torch.Tensor, damping: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """(H + damping diag H) x = gradient for symmetric 3 x 3, by cofactors: a batched solver is slower on so small ones."""
-    a, b, c, d, e, f = hessian
-    a, d, f = (diagonal * (1 + damping) + 1e-300 for diagonal in (a, d, f))
-    c00, c01, c02 = d * f - e * e, c * e - b * f, b * e - c * d
-    c11, c12, c22 = a * f - c * c, b * c - a * e, a * d - b * b
-    determinant = a * c00 + b * c01 + c * c02
-    x, y, z = gradient
-    step = torch.stack([c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z])
-    return torch.nan_to_num(step / determinant, nan=0.0, posinf=0.0, neginf=0.0)
+    by_total = length * decay
+    return total * by_total, by_total, total * decay * toward / length

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .magnitude import Echoes, fit_magnitude
+from .magnitude import Echoes, fit_power
 from .noise import uncertainty
 
 
@@ -28,10 +28,9 @@ class Pool:
 
 
 def pooled(magnitudes: np.ndarray, echoes: Echoes, sigma: float) -> Pool:
-    """`magnitudes` [n, v] of the voxels of a region. The mean power less that of the noise is free of the noise floor."""
+    """`magnitudes` [n, v] of the voxels of a region. To their mean power the noise adds what is known."""
     power = (magnitudes.astype(np.float64) ** 2).mean(axis=1)
     known = not math.isnan(sigma) and sigma > 0
-    clean = np.sqrt(np.maximum(power - (2 * sigma**2 if known else 0.0), 0.0))
-    fit = fit_magnitude(torch.from_numpy(clean)[:, None].to(echoes.times_s.device), echoes)
+    fit = fit_power(torch.from_numpy(power)[:, None].to(echoes.times_s.device), echoes, sigma if known else 0.0)
     sds = [float(sd) for sd in uncertainty(fit, echoes, sigma)] if known else [math.nan, math.nan]
     return Pool(float(fit.pdff()), float(fit.rate), *sds)

@@ -1,7 +1,9 @@
-"""Segments -> what a reader must be warned of, from the liver's mask alone. The thresholds are LIMITS."""
+"""Segments -> what a reader must be warned of: what the liver's mask shows, and what the network said of it. The
+thresholds are LIMITS."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,17 +23,28 @@ class Limit:
     reason: str
 
 
+@dataclass(frozen=True)
+class Confidence:
+    """What the network's own answer says of its liver: `confidence.doubt` and `confidence.accord`. NaN: nothing."""
+
+    doubt: float = math.nan  # as a share of the liver's volume
+    voxel_mm: float = math.nan  # side of a voxel of the network
+    accord: float = math.nan  # DSC of the coarse and the fine stage
+
+
 LIMITS: Mapping[str, Limit] = {
     "cut": Limit(200.0, "mm2", "more liver than this on a face of the scan, and the scan ends inside the liver; a tip that just reaches it is less"),
     "smallest": Limit(400.0, "ml", "whole adult livers are larger"),
     "largest": Limit(4500.0, "ml", "whole adult livers are smaller, polycystic ones apart"),
     "island": Limit(5.0, "ml", "a ball of 21 mm: more than noise and partial volume leave behind, and enough to be part of another organ"),
     "hole": Limit(1.0, "ml", "enclosed voxels of noise sum to less; more is a cyst, a vessel or a lesion that was left out"),
+    "doubt": Limit(11.5, "%/mm", "of the liver's volume for each mm of the network's voxels, which is how wide an honest outline is: the any-phase model has at most 9.5 on whole scans that it draws well, and more than 11.5 at 3 mm in nine bad results of ten"),
+    "accord": Limit(0.65, "DSC", "coarse and fine stage of the any-phase model agree on whole scans to 0.84 and more, and on half of the bad results to less than 0.65"),
 }  # fmt: skip
 
 
-def notices_about(segments: Iterable[Segment]) -> tuple[Notice, ...]:
-    """Warnings that follow from the liver's mask alone; none where no liver was looked for."""
+def notices_about(segments: Iterable[Segment], confidence: Confidence | None = None) -> tuple[Notice, ...]:
+    """Warnings about the liver, with what its network said of it where one drew it; none where none was looked for."""
     segments = tuple(segments)
     liver = next((segment for segment in segments if segment.key == "liver"), None)
     if liver is None:
@@ -39,7 +52,8 @@ def notices_about(segments: Iterable[Segment]) -> tuple[Notice, ...]:
     piece = piece_of(liver)
     if piece is None:
         return (Notice("no_liver_found", "No liver was found in this scan."),)
-    return (*_size_notices(piece), *_island_notices(piece), *_hole_notices(piece, liver, segments))
+    doubts = _doubt_notices(confidence or Confidence())
+    return (*_size_notices(piece), *doubts, *_island_notices(piece), *_hole_notices(piece, liver, segments))
 
 
 def is_cut(liver: Piece) -> bool:
@@ -58,6 +72,23 @@ def _size_notices(liver: Piece) -> tuple[Notice, ...]:
         text = f"A liver of {volume:.0f} ml is unusual (expected {low:.0f} to {high:.0f} ml): look at the outline."
         return (Notice("implausible_volume", text),)
     return ()
+
+
+def _doubt_notices(confidence: Confidence) -> tuple[Notice, ...]:
+    """One warning, whatever it rests on. What is NaN is on no side of a limit."""
+    told = []
+    most = LIMITS["doubt"].value * confidence.voxel_mm
+    if 100 * confidence.doubt > most:
+        told.append(
+            f"The network is less than 90 % sure of voxels that make {100 * confidence.doubt:.1f} % of the liver's volume "
+            f"(on its grid of {confidence.voxel_mm:.1f} mm up to {most:.1f} % is usual)."
+        )
+    if confidence.accord < LIMITS["accord"].value:
+        told.append(
+            f"The coarse and the fine pass disagree about the liver: their DSC is {confidence.accord:.2f} "
+            f"(expected {LIMITS['accord'].value:.2f} or more)."
+        )
+    return (Notice("low_confidence", " ".join((*told, "Look at the outline."))),) if told else ()
 
 
 def _island_notices(liver: Piece) -> tuple[Notice, ...]:

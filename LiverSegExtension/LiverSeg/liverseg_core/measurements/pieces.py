@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
-from ..geometry import Grid, bounding_block
+from ..geometry import Grid, bounding_block, ellipsoid_axes_mm
 from ..records import Segment
 
 _FEW = 300  # as many points are compared each with each; of more the convex hull is taken first
@@ -41,10 +41,8 @@ class Piece:
 
     @cached_property
     def axes_ellipsoid_mm(self) -> tuple[float, float, float]:
-        """The full axes, longest first, of the solid ellipsoid with the same second moments; a voxel is a box here,
-        not a point."""
-        boxes = np.diag(np.square(self.grid.spacing_mm) / 12)
-        least, middle, most = 2 * np.sqrt(5 * np.linalg.eigvalsh(self._moments[1] + boxes))
+        """The full axes, longest first, of the solid ellipsoid with the same second moments."""
+        least, middle, most = ellipsoid_axes_mm(self._moments[1], self.grid.spacing_mm)
         return float(most), float(middle), float(least)
 
     @cached_property

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from .fat_page import Spread, save_fat_page
+from .maps import MAPS, save_maps, save_measured
 from .masks import save_masks
+from .overlays import Coloured, beside_anatomy, scale_top
 from .page import save_page
 from .pictures import montage, save_png, three_views
 from .tables import save_csv, save_json, save_record, save_rows
 
 __all__ = [
+    "MAPS",
+    "Coloured",
+    "Spread",
+    "beside_anatomy",
     "montage",
     "save_csv",
+    "save_fat_page",
     "save_json",
+    "save_maps",
     "save_masks",
+    "save_measured",
     "save_page",
     "save_png",
     "save_record",
     "save_rows",
+    "scale_top",
     "three_views",
 ]

@@ -12,7 +12,8 @@ from ..standins import behaviour, emit
 from .frames import follow, tight
 from .nodes import Watch
 
-COLUMNS = ("Color", "Name", "Opacity")
+COLUMNS = ("Shown", "Color", "Opacity", "Name", "Status")  # in Slicer the first and the last are icons
+STATUSES = ("Not started", "In progress", "Completed", "Flagged")
 
 
 @behaviour("qMRMLSegmentsTableView")
@@ -33,7 +34,8 @@ class SegmentsTable:
         table = self._h_table = QtWidgets.QTableWidget(0, len(COLUMNS), self)
         table.setHorizontalHeaderLabels(COLUMNS)
         table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
-        table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setSectionResizeMode(COLUMNS.index("Name"), QtWidgets.QHeaderView.ResizeMode.Stretch)
+        table.verticalHeader().hide()
         tight(self, QtWidgets.QVBoxLayout).addWidget(table)
         follow(table.itemSelectionChanged, self._h_tell)
 
@@ -67,9 +69,14 @@ class SegmentsTable:
         for row, segment_id in enumerate(self._h_rows):
             segment, color = self._h_node.GetSegmentation().GetSegment(segment_id), QtWidgets.QTableWidgetItem()
             color.setBackground(QtGui.QColor.fromRgbF(*[min(1.0, max(0.0, part)) for part in segment.GetColor()]))
-            self._h_table.setItem(row, 0, color)
-            self._h_table.setItem(row, 1, QtWidgets.QTableWidgetItem(segment.GetName()))
-            self._h_table.setItem(row, 2, QtWidgets.QTableWidgetItem("1.00"))
+            display = self._h_node.GetDisplayNode()
+            shown = display is None or display.GetSegmentVisibility(segment_id)
+            status = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment)
+            cells = ["yes" if shown else "no", None, "1.00", segment.GetName(), STATUSES[status]]
+            for column, text in enumerate(cells):
+                self._h_table.setItem(row, column, color if text is None else QtWidgets.QTableWidgetItem(text))
+        for column in (0, 1, 2):
+            self._h_table.resizeColumnToContents(column)
         self._h_busy = False
         self.setSelectedSegmentIDs([segment for segment in selected if segment in self._h_rows])
 

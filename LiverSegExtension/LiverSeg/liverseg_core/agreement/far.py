@@ -1,0 +1,123 @@
+"""Voxels that lie far from a border -> their distances in mm: asked for one by one in a tree, or all at once.
+
+A KD-tree of the border's voxels is exact. A distance transform of the whole block is exact but for single precision
+(up to 1e-4 mm), and costs the same whatever the masks look like. The cheaper one answers. Which one that is follows
+from counts alone, so that the same masks always have the same distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..geometry import Grid, as_image
+from .shells import BUILD, QUERY, Lattice
+
+_TRANSFORM = 15  # what the transform costs for each voxel of the block, in lookups
+_LEAST = 25_000_000  # lookups that are not worth the rounding of a transform: 50 ms
+_LOOK = 3  # what a tree costs for each point that a query looks at, in lookups
+_SAMPLE = 16  # so many queries tell how many points one looks at
+_PART = 2**20  # queries at a time
+_ALONE = 2**14  # fewer queries than this are not worth a second thread
+_DIGITS = 4  # of a transform's mm: what equals a tolerance in truth has to do so in the end
+_DENSE = 8  # where one voxel of so many lies on a border, the mask is noise
+
+
+def transform_lookups(voxels: int) -> int:
+    """What may be spent on exact distances in a block of so many voxels before a transform is cheaper."""
+    return max(_TRANSFORM * voxels, _LEAST)
+
+
+def far_mm(left: np.ndarray, goals: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """For each flat index of `left` the distance to the nearest true voxel of `goals`, a flat array of the lattice."""
+    limit = transform_lookups(goals.size)
+    where = np.flatnonzero(goals)
+    parts = np.array_split(left, left.size // _PART + 1)
+    if BUILD * where.size + QUERY * left.size > limit:
+        return transformed_mm(parts, left.size, goals, lattice)
+    tree = _tree(where, lattice)
+    worst = _LOOK * left.size
+    if worst * where.size > limit and worst * _looks(tree, left, lattice) > limit:
+        return transformed_mm(parts, left.size, goals, lattice)
+    threads = 1 if left.size < _ALONE else sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    return np.concatenate([tree.query(lattice.points_mm(part), workers=threads)[0] for part in parts])
+
+
+def transformed_mm(parts: Iterable[np.ndarray], count: int, goals: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """The same by a transform, for `count` flat indices that come in parts."""
+    k, j, i = lattice.shape
+    z, y, x = lattice.spacing.tolist()
+    image = as_image(goals.reshape(lattice.shape).view(np.uint8), Grid((i, j, k), (x, y, z)))
+    squared = sitk.SignedMaurerDistanceMap(image, squaredDistance=True, useImageSpacing=True)
+    found = sitk.GetArrayViewFromImage(squared).ravel()
+    away, end = np.empty(count), 0
+    for part in parts:
+        mm = np.sqrt(np.abs(found[part].astype(np.float64)))  # the sign says inside and outside
+        away[end : end + part.size] = np.round(mm, _DIGITS)
+        end += part.size
+    return away
+
+
+def parted(goals: np.ndarray, count: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of a border that is noise, flat boolean arrays: the voxels that may lie near it, and those of it that can be
+    nearest to any other voxel; None where `count` true voxels are no noise, or the voxels are too long for it.
+
+    The block is cut into cells. Where a voxel's neighbouring cells hold no goal, every goal is farther away than a
+    cell's diagonal. Seen from such a voxel, a goal is hidden where all its neighbouring cells hold goals: on the
+    straight line, a diagonal before it, lies a cell whose goals are nearer.
+    """
+    cell = np.floor(lattice.reach_mm / np.sqrt(3) / lattice.spacing).astype(int)
+    if count * _DENSE < goals.size or not cell.all():
+        return None
+    held = np.pad(goals.reshape(lattice.shape), [(0, -n % c) for n, c in zip(lattice.shape, cell)])
+    for axis, length in enumerate(cell.tolist()):
+        lines = np.moveaxis(held, axis, 0)
+        held = np.moveaxis(np.logical_or.reduce([lines[n::length] for n in range(length)]), 0, axis)
+    sides = cell * lattice.spacing
+    around = 2 * np.ceil(np.linalg.norm(sides) / sides).astype(int) + 1  # cells
+    near = ndimage.maximum_filter(held, around, mode="constant")
+    hidden = ndimage.minimum_filter(held, around, mode="constant")
+    return _voxels(near, cell, lattice), goals & ~_voxels(hidden, cell, lattice)
+
+
+def _voxels(cells: np.ndarray, cell: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """A flat array of the lattice: what its cell holds, for each voxel."""
+    for axis, length in enumerate(cell.tolist()):
+        cells = cells.repeat(length, axis)
+    k, j, i = lattice.shape
+    return cells[:k, :j, :i].ravel()
+
+
+def _tree(where: np.ndarray, lattice: Lattice) -> Any:
+    """Built fast: balanced or compact ones answered slower on borders."""
+    return cKDTree(lattice.points_mm(where), leafsize=128, balanced_tree=False, compact_nodes=False)
+
+
+def _looks(tree: Any, left: np.ndarray, lattice: Lattice) -> float:
+    """How many points a query looks at, the mean of a sample. A tree knows its parts by the splits on the way to them
+    alone, so between two sheets a query looks at much of both."""
+    points = lattice.points_mm(left[:: left.size // _SAMPLE + 1])
+    return float(np.mean([_looked_at(tree, point, far) for point, far in zip(points, tree.query(points)[0])]))
+
+
+def _looked_at(tree: Any, point: np.ndarray, distance: float) -> int:
+    looks = 0
+    ahead = [(tree.tree, np.maximum(np.maximum(tree.mins - point, point - tree.maxes), 0.0))]
+    while ahead:
+        node, gaps = ahead.pop()
+        if node.split_dim < 0:
+            looks += node.children
+            continue
+        gap = point[node.split_dim] - node.split
+        here, there = (node.lesser, node.greater) if gap < 0 else (node.greater, node.lesser)
+        beyond = gaps.copy()
+        beyond[node.split_dim] = abs(gap)
+        ahead.append((here, gaps))
+        if beyond @ beyond <= distance * distance:
+            ahead.append((there, beyond))
+    return looks

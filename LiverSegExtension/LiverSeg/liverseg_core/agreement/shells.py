@@ -1,0 +1,120 @@
+"""The border of a mask, and the voxels of another border that lie near it: looked up shell by shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from ..geometry import IntTriple, Triple
+
+_REACH = 6  # how many of the finest voxels the shells reach out
+_PART = 2**22  # voxels of a block at a time, so that indices of a noise do not fill the memory
+_CALL = 2000  # what a shell's jump costs besides its lookups, in lookups; of those, one is 2 ns
+BUILD, QUERY = 55, 500  # what a KD-tree costs for each of its points, and for each query nearby, in lookups
+
+Shell = tuple[float, list[int]]  # a length in mm, and every flat jump of that length
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """A block of voxels with a margin that no jump of its shells leaves: where a flat index lies, and what is near."""
+
+    shape: IntTriple  # [k, j, i], margin included
+    spacing: np.ndarray  # mm (k, j, i)
+    pad: np.ndarray  # voxels (k, j, i)
+    shells: tuple[Shell, ...]  # shortest first; the first is no step at all
+
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        return self.shape[1] * self.shape[2], self.shape[2], 1
+
+    @property
+    def jumps(self) -> int:
+        return sum(len(jumps) for _, jumps in self.shells)
+
+    @property
+    def reach_mm(self) -> float:
+        """A voxel that no shell finds is farther away."""
+        return self.shells[-1][0]
+
+    def points_mm(self, flat: np.ndarray) -> np.ndarray:
+        return np.stack(np.unravel_index(flat, self.shape), axis=1) * self.spacing
+
+
+class Walked(NamedTuple):
+    """How far the shells came: distances found and how often, the voxels that are left, and the lookups it took."""
+
+    found_mm: list[tuple[float, int]]
+    left: np.ndarray
+    lookups: int
+
+
+def lattice_around(shape: IntTriple, spacing_mm: Triple) -> Lattice:
+    """For masks [k, j, i] of `shape`; spacing_mm is (i, j, k)."""
+    offsets, lengths = _offsets(spacing_mm)
+    pad = np.maximum(offsets.max(axis=0), 1)  # beyond the image there is at least one voxel outside the mask
+    k, j, i = (int(n) for n in np.array(shape) + 2 * pad)
+    jumps = offsets @ np.array([j * i, i, 1])
+    steps = zip(lengths.tolist(), jumps.tolist())
+    shells = [list(group) for _, group in groupby(steps, key=lambda step: round(step[0], 9))]
+    alike = tuple((shell[0][0], [jump for _, jump in shell]) for shell in shells)
+    return Lattice((k, j, i), np.asarray(spacing_mm[::-1], np.float64), pad, alike)
+
+
+def border(mask: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """Flat boolean array of the lattice: true where a voxel of the mask has a face neighbour outside it."""
+    flat = np.pad(mask, [(n, n) for n in lattice.pad]).ravel()
+    inside = flat.copy()
+    for stride in lattice.strides:  # a neighbour across the end of a row is margin, so never inside
+        inside[stride:] &= flat[:-stride]
+        inside[:-stride] &= flat[stride:]
+    return np.logical_xor(flat, inside, out=inside)
+
+
+def indices(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """The flat indices of the true voxels, in parts."""
+    for start in range(0, flat.size, _PART):
+        yield start + np.flatnonzero(flat[start : start + _PART])
+
+
+def walked(parts: Iterable[np.ndarray], goals: np.ndarray, lattice: Lattice, points: int | None = None) -> Walked:
+    """Voxels, given by parts of their flat indices, look around themselves among the true ones of `goals`.
+
+    Where a tree of so many `points` would be cheaper than what is still ahead, the walk ends early.
+    """
+    walks = [_walked(part, goals, lattice, points) for part in parts]
+    found = [pair for walk in walks for pair in walk.found_mm]
+    return Walked(found, np.concatenate([walk.left for walk in walks]), sum(walk.lookups for walk in walks))
+
+
+def _walked(left: np.ndarray, goals: np.ndarray, lattice: Lattice, points: int | None) -> Walked:
+    found, lookups, ahead = [], 0, lattice.jumps
+    for length, jumps in lattice.shells:
+        if not left.size or (points is not None and ahead * _CALL > BUILD * points + QUERY * left.size):
+            break
+        ahead -= len(jumps)
+        lookups += left.size * len(jumps)
+        hit = goals[left + jumps[0]]
+        for jump in jumps[1:]:
+            hit |= goals[left + jump]
+        hits = int(np.count_nonzero(hit))
+        if hits:
+            found.append((length, hits))
+            left = left[~hit]
+    return Walked(found, left, lookups)
+
+
+def _offsets(spacing_mm: Triple) -> tuple[np.ndarray, np.ndarray]:
+    """Every (dk, dj, di) within reach and its length in mm, shortest first."""
+    spacing = np.asarray(spacing_mm[::-1], np.float64)
+    radius = _REACH * float(spacing.min())
+    reach = np.floor(radius / spacing + 1e-9).astype(int)
+    offsets = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    lengths = np.sqrt(((offsets * spacing) ** 2).sum(axis=1))
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] <= radius * (1 + 1e-9)]
+    return offsets[order], lengths[order]

@@ -1,0 +1,70 @@
+"""Samplers -> what a step is given, made ahead by worker processes where there are some."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .augment import shown
+from .experiment import Experiment
+from .sampling import BatchSampler
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One batch as the network sees it."""
+
+    image: torch.Tensor  # float32 [n, channels, k, j, i]
+    target: torch.Tensor  # uint8 [n, 1, k, j, i]
+    known: torch.Tensor  # bool [n, 1 + labels]
+
+    def on(self, device: torch.device) -> Shown:
+        return Shown(*(t.to(device, non_blocking=True) for t in (self.image, self.target, self.known)))
+
+    def pin_memory(self) -> Shown:
+        return Shown(*(t.pin_memory() for t in (self.image, self.target, self.known)))
+
+
+class Feed(Dataset[tuple[Shown, ...]]):
+    """The batches of step n, as many as are accumulated: every draw depends on (seed, n) alone."""
+
+    def __init__(self, experiment: Experiment, sampler: BatchSampler) -> None:
+        self.sampler, self.stage, self.augment = sampler, experiment.stage(), experiment.augment
+        self.seed, self.accumulate = experiment.experiment.seed, experiment.experiment.accumulate
+
+    def __getitem__(self, step: int) -> tuple[Shown, ...]:
+        return tuple(self._batch(np.random.default_rng((self.seed, step, n))) for n in range(self.accumulate))
+
+    def _batch(self, rng: np.random.Generator) -> Shown:
+        batch = self.sampler.batch(rng)
+        return Shown(shown(batch, self.augment, self.stage, rng), batch.target, batch.known)
+
+
+def fed(
+    feed: Feed, begin: int, end: int, workers: int, device: torch.device
+) -> Iterator[tuple[int, tuple[Shown, ...], float]]:
+    """Steps, their batches, and when (time.perf_counter) they were asked for; in order."""
+    count = workers if workers >= 0 else 0 if device.type == "cpu" else min(_MOST_WORKERS, (os.cpu_count() or 2) - 1)
+    loader = DataLoader(
+        feed, batch_size=None, sampler=range(begin, end), num_workers=count, pin_memory=device.type == "cuda",
+        prefetch_factor=2 if count else None, worker_init_fn=_alone,
+    )  # fmt: skip
+    batches = iter(loader)
+    for step in range(begin, end):
+        asked = time.perf_counter()
+        yield step, next(batches), asked
+
+
+def _alone(worker: int) -> None:
+    """Workers share the cores among them: one thread each, as torch does of its own accord."""
+    del worker
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -1,0 +1,216 @@
+"""View -> the voxels that it shows: one block of a cached case, cut out straight or seen through a turn and a bend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from liverseg_core.geometry import Grid, resampled
+from torch.nn import functional
+
+from .cache import CachedCase
+from .sections import Augment
+
+_NODES_MM = 64.0  # between the nodes of the bend: organs change shape, borders stay smooth
+_STRETCH = 0.04  # standard deviation of the log of each axis' own scale
+
+Part = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # image, target, codes, inside of one sample
+
+
+@dataclass(frozen=True)
+class View:
+    """One block of a case: `size` voxels about `centre`, seen through `matrix` (all k, j, i in voxels)."""
+
+    centre: np.ndarray
+    size: np.ndarray
+    matrix: np.ndarray  # voxel offsets in the view -> voxel offsets in the case
+    first: np.ndarray  # where the imitated scan begins and ends
+    last: np.ndarray
+    bend: np.ndarray  # [3, k, j, i] displacements in voxels of the case, on nodes spread over the block
+
+    @property
+    def straight(self) -> bool:
+        """Whether voxels of the view are voxels of the case, each for itself."""
+        whole = np.allclose(self.centre - (self.size - 1) / 2, np.round(self.centre - (self.size - 1) / 2))
+        upright = np.array_equal(np.abs(self.matrix), np.eye(3))
+        return bool(whole and upright and not self.bend.any())
+
+
+def look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int], *, codes: bool = True) -> Part:
+    """Image, target, codes and inside of one view, each [1, 1, k, j, i]; `size` may be larger than the view's. Without
+    `codes`, which only simulated contrasts ask for, they are those of the target."""
+    if view.straight and np.array_equal(size, view.size):
+        return cut(case, view, labels)
+    bend, half = _bend(view, size), (size - 1) / 2
+    corners = view.centre + (np.indices((2, 2, 2)).reshape(3, -1).T * 2 - 1) * half @ view.matrix.T
+    reach = 0.0 if bend is None else bend.abs().amax((0, 1, 2)).numpy()
+    shape = np.asarray(case.image.shape)
+    low = np.clip(np.floor(corners.min(axis=0) - reach).astype(int) - 1, 0, shape - 1)
+    high = np.clip(np.ceil(corners.max(axis=0) + reach).astype(int) + 2, low + 1, shape)
+    block = tuple(slice(a, b) for a, b in zip(low, high))
+    image, held = (torch.from_numpy(np.array(volume[block])) for volume in (case.image, case.labels))
+    inside = _inside(view, size, corners)
+    sampled = _through_turn if bend is None and not codes and view.first.min() >= 0 else _through_grid
+    seen, shares, near = sampled(image.float(), held, _Way(view, size, low, high - low, bend), labels)
+    best, winner = shares.max(dim=1, keepdim=True)
+    sure = best > 0.5 if len(labels) == 1 else (best > 0.5) | (best > 1 - shares.sum(1, keepdim=True))
+    target = (sure & inside) * (winner + 1).to(torch.uint8)
+    return seen, target, (near * inside).to(torch.uint8) if codes else _codes_of(target, labels), inside
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """From the voxels of a view to those of the block that it reads, which begins at `low` in the case."""
+
+    view: View
+    size: np.ndarray
+    low: np.ndarray
+    span: np.ndarray
+    bend: torch.Tensor | None
+
+
+Sampled = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # image, a share for each label, codes; [1, n, k, j, i]
+
+
+def _through_turn(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Sequence[int]) -> Sampled:
+    """A turn and a scale alone are another grid in space, which ITK resamples in half of the time of grid_sample. Codes
+    are left out."""
+    matrix, size = way.view.matrix[::-1, ::-1], way.size[::-1]
+    start = (way.view.centre - way.low)[::-1] - matrix @ ((size - 1) / 2)
+    spacing = np.linalg.norm(matrix, axis=0)
+    source = Grid(_triple(way.span[::-1]))
+    target = Grid(_triple(size), tuple(spacing), tuple(start), tuple((matrix / spacing).ravel()))
+    seen = torch.from_numpy(resampled(image.numpy(), source, target))[None, None]
+    shares = [resampled((held == code).numpy().view(np.uint8), source, target) for code in labels]
+    return seen, torch.from_numpy(np.stack(shares))[None], seen
+
+
+def _through_grid(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Sequence[int]) -> Sampled:
+    """Any way, bent ones too. Beyond the block its border goes on."""
+    scale = 2.0 / way.span
+    grid = _affine(way.view.matrix * scale[:, None], (way.view.centre - way.low + 0.5) * scale - 1, way.size)
+    if way.bend is not None:
+        grid += way.bend * torch.from_numpy(scale).float()
+    grid = grid.flip(-1)[None]
+    stack = torch.stack([image, *((held == code).float() for code in labels)])[None]
+    seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    near = functional.grid_sample(
+        held.float()[None, None], grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    return seen[:, :1], seen[:, 1:], near
+
+
+def _inside(view: View, size: np.ndarray, corners: np.ndarray) -> torch.Tensor:
+    """Which voxels lie in the scan, bool [1, 1, k, j, i]: it ends in planes, whatever bends."""
+    inside = torch.ones((1, 1, *(int(n) for n in size)), dtype=torch.bool)
+    k, j, i = (torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size)
+    for axis in range(3):
+        first, last = float(view.first[axis]) - 0.5, float(view.last[axis]) - 0.5
+        if corners[:, axis].min() < first or corners[:, axis].max() > last:
+            a, b, c = (float(n) for n in view.matrix[axis])
+            place = (k * a + float(view.centre[axis]))[:, None, None] + (j * b)[:, None] + i * c
+            inside &= (place >= first) & (place <= last)
+    return inside
+
+
+def _affine(matrix: np.ndarray, start: np.ndarray, size: np.ndarray) -> torch.Tensor:
+    """`start` + `matrix` times each voxel's offset from the middle, float32 [k, j, i, 3]."""
+    m, s = torch.from_numpy(matrix).float(), torch.from_numpy(start).float()
+    k, j, i = (torch.arange(int(n), dtype=torch.float32)[:, None] - (int(n) - 1) / 2 for n in size)
+    plane = (j * m[:, 1])[:, None] + (i * m[:, 2])[None]
+    return (k * m[:, 0] + s)[:, None, None] + plane[None]
+
+
+def _bend(view: View, size: np.ndarray) -> torch.Tensor | None:
+    """The displacement of every voxel, [k, j, i, 3] in voxels of the case."""
+    if not view.bend.any():
+        return None
+    nodes = torch.from_numpy(view.bend).float()[None]
+    k, j, i = (int(n) for n in size)
+    return functional.interpolate(nodes, (k, j, i), mode="trilinear", align_corners=True)[0].movedim(0, -1)
+
+
+def _triple(three: np.ndarray) -> tuple[int, int, int]:
+    a, b, c = (int(n) for n in three)
+    return (a, b, c)
+
+
+def _codes_of(target: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
+    return torch.tensor([0, *labels], dtype=torch.uint8)[target.long()]
+
+
+def cut(case: CachedCase, view: View, labels: Sequence[int]) -> Part:
+    """As `look` for a view whose voxels are the case's own: nothing is interpolated. Beyond the case its border goes on."""
+    start = np.round(view.centre - (view.size - 1) / 2).astype(int)
+    lines = [np.arange(a, a + int(n)) for a, n in zip(start, view.size)]
+    lines = [line[::-1] if view.matrix[axis, axis] < 0 else line for axis, line in enumerate(lines)]
+    held = [(line >= a) & (line < b) for line, a, b in zip(lines, view.first, view.last)]
+    within = [(line >= 0) & (line < n) for line, n in zip(lines, case.image.shape)]
+    kept = [np.clip(line, 0, n - 1) for line, n in zip(lines, case.image.shape)]
+    low = [int(line.min()) for line in kept]
+    block = tuple(slice(a, int(line.max()) + 1) for a, line in zip(low, kept))
+    image, codes = (torch.from_numpy(np.array(volume[block])) for volume in (case.image, case.labels))
+    back = [axis for axis in range(3) if view.matrix[axis, axis] < 0]
+    whole = all(bool(line.all()) for line in (*held, *within))
+    if whole:
+        image, codes = image.flip(back) if back else image, codes.flip(back) if back else codes
+        inside = torch.ones((1, 1, *codes.shape), dtype=torch.bool)
+    else:
+        index = np.ix_(*(line - a for line, a in zip(kept, low)))
+        image, codes = (torch.from_numpy(np.ascontiguousarray(t.numpy()[index])) for t in (image, codes))
+        inside = _box(held)
+        codes = codes * (inside & _box(within))[0, 0]
+    target = torch.zeros_like(codes)
+    for n, code in enumerate(labels, start=1):
+        target[codes == code] = n
+    return image.float()[None, None], target[None, None], codes[None, None], inside
+
+
+def plain_view(first: np.ndarray, size: np.ndarray, begin: np.ndarray, end: np.ndarray) -> View:
+    """The block of `size` voxels from `first`, as it lies."""
+    return View(first + (size - 1) / 2, size, np.eye(3), begin, end, np.zeros((3, 1, 1, 1)))
+
+
+def random_matrix(augment: Augment, spacing: np.ndarray, dims: int, rng: np.random.Generator) -> np.ndarray:
+    """Voxel offsets in the view -> voxel offsets in the case, (k, j, i): rotation and scale in mm, then flips. Slices
+    of a 2-D stage turn and stretch in their plane alone. `spacing` is (z, y, x)."""
+    angles = np.deg2rad([rng.uniform(-limit, limit) for limit in augment.rotate_deg])
+    scale = np.exp(rng.uniform(*np.log(augment.scale)) + rng.normal(0, _STRETCH, 3))
+    if dims == 2:
+        angles[:2], scale[0] = 0.0, 1.0
+    turn = np.eye(3)
+    for axis, angle in enumerate(angles):  # about x, y, z; rows and columns in (z, y, x)
+        a, b = [n for n in range(3) if n != 2 - axis]
+        plane = np.eye(3)
+        plane[a, a] = plane[b, b] = np.cos(angle)
+        plane[a, b], plane[b, a] = -np.sin(angle), np.sin(angle)
+        turn = plane @ turn
+    matrix: np.ndarray = (turn * (random_mirror(augment, rng) / scale)[None, :]) * spacing[None, :] / spacing[:, None]
+    return matrix
+
+
+def random_mirror(augment: Augment, rng: np.random.Generator) -> np.ndarray:
+    """-1 for the axes (k, j, i) that are flipped, 1 for the others."""
+    return np.array([-1.0 if rng.random() < augment.flip.get(axis, 0.0) else 1.0 for axis in "kji"])
+
+
+def random_bend(
+    augment: Augment, size: np.ndarray, spacing: np.ndarray, dims: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Half of the views are bent: smooth random displacements, each node's at most about twice `bend_mm`."""
+    nodes = np.maximum(np.round(size * spacing / _NODES_MM).astype(int), 1) + 1
+    strength_mm = augment.bend_mm * rng.random() * (rng.random() < 0.5)
+    if strength_mm == 0:
+        return np.zeros((3, 1, 1, 1))
+    bend = rng.standard_normal((3, *nodes)) * strength_mm / spacing[:, None, None, None]
+    if dims == 2:
+        bend[0], bend[:, 1:] = 0.0, bend[:, :1]
+    return bend
+
+
+def _box(lines: Sequence[np.ndarray]) -> torch.Tensor:
+    """True where all three lines are, bool [1, 1, k, j, i]."""
+    k, j, i = (torch.from_numpy(np.ascontiguousarray(line)) for line in lines)
+    return (k[:, None, None] & j[None, :, None] & i[None, None, :])[None, None]
