@@ -194,7 +194,7 @@ def ours(job: Job) -> tuple[Callable[[], None], Windows]:
     model = ready(model)
 
     def work() -> None:
-        mask = drawn(read_scan(Path(job["scan"]), "ct_portal"), model, "standard", job["device"], Walk())[0]
+        mask = drawn(read_scan(Path(job["scan"]), "ct_portal"), model, "standard", job["device"], Walk()).mask
         sitk.WriteImage(as_image(mask.voxels, mask.grid), job["out"], useCompression=True)
 
     return work, Windows(nn.Identity(), None)

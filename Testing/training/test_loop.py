@@ -115,6 +115,7 @@ def test_workers_change_nothing(small: dict) -> None:
     feed = Feed(experiment, sampler_of(experiment))
     alone, helped = (list(fed(feed, 3, 6, workers, CPU)) for workers in (0, 1))
     assert [step for step, _, _ in alone] == [step for step, _, _ in helped] == [3, 4, 5]
+    assert not torch.equal(alone[0][1][0].image, alone[1][1][0].image)
     for (_, one, _), (_, two, _) in zip(alone, helped):
         assert torch.equal(one[0].image, two[0].image)
         assert torch.equal(one[0].target, two[0].target)

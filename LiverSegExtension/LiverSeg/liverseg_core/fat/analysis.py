@@ -14,7 +14,7 @@ from ..geometry import Grid
 from ..records import Measurement, Notice
 from .findings import findings
 from .fitting import Drawn, Signals
-from .magnitude import fit_magnitude
+from .magnitude import fit_power
 from .noise import uncertainty
 from .options import Options
 from .pooled import Pool, pooled
@@ -158,8 +158,8 @@ def _by_blocks(
         return [
             replace(number, value=math.nan, reason="iron or noise: too small a region for blocks") for number in numbers
         ]
-    clean = np.sqrt(np.maximum(power[:, kept] / held[kept] - 2 * drawn.sigma**2, 0))
-    values = fit_magnitude(torch.from_numpy(clean).to(signals.device), signals.echoes).pdff().cpu().numpy()
+    mean = torch.from_numpy(power[:, kept] / held[kept]).to(signals.device)
+    values = fit_power(mean, signals.echoes, drawn.sigma).pdff().cpu().numpy()
     return [replace(number, reason=reason) for number in described(values, "pdff")]
 
 

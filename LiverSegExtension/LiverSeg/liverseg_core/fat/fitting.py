@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..records import Notice
 from .complexes import conventions, fit_complex
 from .magnitude import Echoes, Fit, fit_magnitude
-from .noise import sigma_of_air, sigma_of_residuals
+from .noise import sigma_of_air, sigma_of_magnitudes
 from .options import Options
 from .protocol import Protocol
 from .spectra import spectrum_named
@@ -63,24 +63,22 @@ class Signals:
     def fitted(self, liver: np.ndarray) -> Drawn:
         """Magnitude first; with phases the complex fit after it, which is reported where the two agree."""
         inside = torch.from_numpy(liver).to(self.device)
-        first = fit_magnitude(self.values[:, inside], self.echoes)
-        sigma = self._sigma(first)
+        sigma = self._sigma(self.values[:, inside])
         within = fit_magnitude(self.values[:, inside], self.echoes, 0.0 if math.isnan(sigma) else sigma)
-        magnitude = Drawn(self._around(within, inside, sigma), sigma, "magnitude")
+        magnitude = Drawn(self._around(within, inside), sigma, "magnitude")
         if self.phase is None or self.method == "magnitude":
             return magnitude
         return self._with_phases(magnitude, within, inside)
 
-    def _sigma(self, fit: Fit) -> float:
-        found = sigma_of_residuals(fit, self.echoes)
+    def _sigma(self, magnitudes: torch.Tensor) -> float:
+        found = sigma_of_magnitudes(magnitudes, self.echoes)
         return sigma_of_air(self.air) if math.isnan(found) else found
 
-    def _around(self, within: Fit, inside: torch.Tensor, sigma: float) -> Fit:
+    def _around(self, within: Fit, inside: torch.Tensor) -> Fit:
         """The liver's fit, and outside of it the better of both species as the dominant one, voxel by voxel of the
-        smoothed residual: a picture, not a measurement."""
+        smoothed residual, without the noise floor: a picture, not a measurement."""
         outside = ~inside
-        floor = 0.0 if math.isnan(sigma) else sigma
-        water, fat = (fit_magnitude(self.values[:, outside], self.echoes, floor, dominant=d) for d in ("water", "fat"))
+        water, fat = (fit_magnitude(self.values[:, outside], self.echoes, dominant=d) for d in ("water", "fat"))
         smooth = [self._smoothed(fit.residual.square(), outside) for fit in (water, fat)]
         fatty = smooth[1] < smooth[0]
         chosen = Fit(*(torch.where(fatty, getattr(fat, n), getattr(water, n)) for n in _FIELDS))

@@ -65,7 +65,9 @@ def discs(mask: np.ndarray, grid: Grid) -> Iterator[Region]:
         edges = np.quantile(inside @ across, [0, 1 / 3, 2 / 3, 1])
         for sector, side in enumerate(_SECTORS):
             chosen = inside[((inside @ across) >= edges[sector]) & ((inside @ across) <= edges[sector + 1])]
-            disc = _widest(chosen, mask, grid)
+            part = np.zeros_like(mask)
+            part[tuple(chosen.T)] = True
+            disc = _widest(chosen, part, grid)
             if disc is not None:
                 yield Region(f"disc_{name}_{side}", disc)
 
