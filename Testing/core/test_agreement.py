@@ -42,6 +42,13 @@ def test_an_empty_mask_leaves_undefined_what_it_must_and_says_why(name: str) -> 
         assert figure.reason == "" if figure.quantity in defined else name in figure.reason
 
 
+def test_what_is_compared_depends_neither_on_the_type_nor_on_empty_space_around() -> None:
+    expected = record_of(INNER, OUTER).values() | {"pixel_accuracy": 1 - 152 / 12**3}
+    wide = [np.pad(mask, 2) for mask in (INNER, OUTER)]
+    for kind in (bool, np.uint8, np.int32, np.float64):
+        assert record_of(*(mask.astype(kind) for mask in wide)).values() == pytest.approx(expected)
+
+
 def test_a_mask_that_fills_the_image_has_the_image_s_faces_as_border() -> None:
     full = np.ones((5, 5, 5), bool)
     values = record_of(full, cuboid((5, 5, 5), (2, 2, 2), (1, 1, 1))).values()

@@ -36,7 +36,7 @@ def brute(one: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float
 NEVER, ALWAYS = 10**12, 0
 PATHS = {  # what to turn so that one way of finding distances does all the work, and how exact it is
     "as it is": ({}, 1e-9),
-    "a part at a time": ({"shells._PART": 3000, "far._PART": 7, "shells._REACH": 3}, 1e-9),
+    "a part at a time": ({"shells._PART": 100, "far._PART": 7, "shells._REACH": 3}, 1e-9),
     "shells": ({"shells._CALL": ALWAYS, "shells._REACH": 20}, 1e-9),
     "shells, then tree": ({"shells._CALL": ALWAYS, "shells._REACH": 2}, 1e-9),
     "tree": ({"shells._CALL": NEVER}, 1e-9),

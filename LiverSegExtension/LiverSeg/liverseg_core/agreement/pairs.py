@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import LiverSegError
-from ..geometry import Grid, Triple, bounding_block
+from ..geometry import Triple
 from ..labels import LESION, LIVER
 from ..records import LabelMask
 from .surfaces import SurfaceDistances, surface_distances
@@ -110,13 +110,20 @@ def structure(mask: LabelMask, code: int) -> np.ndarray:
 
 def block_of(*masks: np.ndarray) -> Block:
     """The smallest block [k, j, i] that holds what any mask holds; no voxel where all are empty."""
-    lattice = Grid(masks[0].shape[::-1])
-    found = [block.slices_in(lattice) for mask in masks if (block := bounding_block(mask, lattice)) is not None]
-    spans = [
-        slice(min((f[axis].start for f in found), default=0), max((f[axis].stop for f in found), default=0))
-        for axis in range(3)
-    ]
-    return spans[0], spans[1], spans[2]
+    held = [_spans(mask.view(np.uint8) if mask.itemsize == 1 else mask != 0) for mask in masks]
+    spans = [[spans[axis] for spans in held if spans] for axis in range(3)]
+    k, j, i = (slice(min((s[0] for s in of), default=0), max((s[1] for s in of), default=0)) for of in spans)
+    return k, j, i
+
+
+def _spans(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and one-past-last index along k, j and i; nothing for an empty mask. Empty slices are looked at once."""
+    slices = np.flatnonzero([plane.any() for plane in mask])
+    if not slices.size:
+        return []
+    footprint = np.bitwise_or.reduce(mask[slices[0] : slices[-1] + 1], axis=0)
+    ends = (slices, np.flatnonzero(footprint.any(axis=1)), np.flatnonzero(footprint.any(axis=0)))
+    return [(int(found[0]), int(found[-1]) + 1) for found in ends]
 
 
 def _centroid(mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from ..geometry import IntTriple, Triple
 
 _REACH = 6  # how many of the finest voxels the shells reach out
-_PART = 2**22  # voxels of a block at a time, so that indices of a noise do not fill the memory
+_PART = 2**22  # voxels at a time, so that the indices of a noise do not fill the memory
 _CALL = 2000  # what a shell's jump costs besides its lookups, in lookups; of those, one is 2 ns
 BUILD, QUERY = 55, 500  # what a KD-tree costs for each of its points, and for each query nearby, in lookups
 
@@ -67,7 +67,9 @@ def lattice_around(shape: IntTriple, spacing_mm: Triple) -> Lattice:
 
 def border(mask: np.ndarray, lattice: Lattice) -> np.ndarray:
     """Flat boolean array of the lattice: true where a voxel of the mask has a face neighbour outside it."""
-    flat = np.pad(mask, [(n, n) for n in lattice.pad]).ravel()
+    block = np.zeros(lattice.shape, bool)
+    block[tuple(slice(n, -n) for n in lattice.pad.tolist())] = mask
+    flat = block.ravel()
     inside = flat.copy()
     for stride in lattice.strides:  # a neighbour across the end of a row is margin, so never inside
         inside[stride:] &= flat[:-stride]
@@ -76,9 +78,10 @@ def border(mask: np.ndarray, lattice: Lattice) -> np.ndarray:
 
 
 def indices(flat: np.ndarray) -> Iterator[np.ndarray]:
-    """The flat indices of the true voxels, in parts."""
-    for start in range(0, flat.size, _PART):
-        yield start + np.flatnonzero(flat[start : start + _PART])
+    """The flat indices of the true voxels, in parts where they are many."""
+    step = _PART if np.count_nonzero(flat) > _PART else flat.size
+    for start in range(0, flat.size, step):
+        yield start + np.flatnonzero(flat[start : start + step])
 
 
 def walked(parts: Iterable[np.ndarray], goals: np.ndarray, lattice: Lattice, points: int | None = None) -> Walked:
@@ -93,19 +96,21 @@ def walked(parts: Iterable[np.ndarray], goals: np.ndarray, lattice: Lattice, poi
 
 def _walked(left: np.ndarray, goals: np.ndarray, lattice: Lattice, points: int | None) -> Walked:
     found, lookups, ahead = [], 0, lattice.jumps
+    farthest = max(max(jumps) for _, jumps in lattice.shells)
+    left = left - farthest  # so that a jump is a view of the goals that begins later, and no sum
     for length, jumps in lattice.shells:
         if not left.size or (points is not None and ahead * _CALL > BUILD * points + QUERY * left.size):
             break
         ahead -= len(jumps)
         lookups += left.size * len(jumps)
-        hit = goals[left + jumps[0]]
+        hit = goals[farthest + jumps[0] :].take(left)
         for jump in jumps[1:]:
-            hit |= goals[left + jump]
+            hit |= goals[farthest + jump :].take(left)
         hits = int(np.count_nonzero(hit))
         if hits:
             found.append((length, hits))
             left = left[~hit]
-    return Walked(found, left, lookups)
+    return Walked(found, left + farthest, lookups)
 
 
 def _offsets(spacing_mm: Triple) -> tuple[np.ndarray, np.ndarray]:
