@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..geometry import Grid, as_image
-from .shells import BUILD, QUERY, Lattice
+from .shells import BUILD, QUERY, Lattice, Voxels
 
 _TRANSFORM = 15  # what the transform costs for each voxel of the block, in lookups
 _LEAST = 25_000_000  # lookups that are not worth the rounding of a transform: 50 ms
@@ -33,26 +33,25 @@ def transform_lookups(voxels: int) -> int:
     return max(_TRANSFORM * voxels, _LEAST)
 
 
-def far_mm(left: np.ndarray, goals: np.ndarray, lattice: Lattice) -> np.ndarray:
-    """For each flat index of `left` the distance to the nearest true voxel of `goals`, a flat array of the lattice."""
-    limit = transform_lookups(goals.size)
-    where = np.flatnonzero(goals)
+def far_mm(left: np.ndarray, goals: Voxels, lattice: Lattice) -> np.ndarray:
+    """For each flat index of `left` the distance to the nearest of `goals`."""
+    limit = transform_lookups(goals.flat.size)
     parts = np.array_split(left, left.size // _PART + 1)
-    if BUILD * where.size + QUERY * left.size > limit:
+    if BUILD * goals.count + QUERY * left.size > limit:
         return transformed_mm(parts, left.size, goals, lattice)
-    tree = _tree(where, lattice)
+    tree = _tree(goals, lattice)
     worst = _LOOK * left.size
-    if worst * where.size > limit and worst * _looks(tree, left, lattice) > limit:
+    if worst * goals.count > limit and worst * _looks(tree, left, lattice) > limit:
         return transformed_mm(parts, left.size, goals, lattice)
     threads = 1 if left.size < _ALONE else sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     return np.concatenate([tree.query(lattice.points_mm(part), workers=threads)[0] for part in parts])
 
 
-def transformed_mm(parts: Iterable[np.ndarray], count: int, goals: np.ndarray, lattice: Lattice) -> np.ndarray:
+def transformed_mm(parts: Iterable[np.ndarray], count: int, goals: Voxels, lattice: Lattice) -> np.ndarray:
     """The same by a transform, for `count` flat indices that come in parts."""
     k, j, i = lattice.shape
     z, y, x = lattice.spacing.tolist()
-    image = as_image(goals.reshape(lattice.shape).view(np.uint8), Grid((i, j, k), (x, y, z)))
+    image = as_image(goals.flat.reshape(lattice.shape).view(np.uint8), Grid((i, j, k), (x, y, z)))
     squared = sitk.SignedMaurerDistanceMap(image, squaredDistance=True, useImageSpacing=True)
     found = sitk.GetArrayViewFromImage(squared).ravel()
     away, end = np.empty(count), 0
@@ -63,18 +62,18 @@ def transformed_mm(parts: Iterable[np.ndarray], count: int, goals: np.ndarray, l
     return away
 
 
-def parted(goals: np.ndarray, count: int, lattice: Lattice) -> tuple[np.ndarray, np.ndarray] | None:
-    """Of a border that is noise, flat boolean arrays: the voxels that may lie near it, and those of it that can be
-    nearest to any other voxel; None where `count` true voxels are no noise, or the voxels are too long for it.
+def parted(goals: Voxels, lattice: Lattice) -> tuple[Voxels, Voxels] | None:
+    """Of a border that is noise: the voxels that may lie near it, and those of it that can be nearest to any other
+    voxel; None where there is no noise, or the voxels are too long for it.
 
     The block is cut into cells. Where a voxel's neighbouring cells hold no goal, every goal is farther away than a
     cell's diagonal. Seen from such a voxel, a goal is hidden where all its neighbouring cells hold goals: on the
     straight line, a diagonal before it, lies a cell whose goals are nearer.
     """
     cell = np.floor(lattice.reach_mm / np.sqrt(3) / lattice.spacing).astype(int)
-    if count * _DENSE < goals.size or not cell.all():
+    if goals.count * _DENSE < goals.flat.size or not cell.all():
         return None
-    held = np.pad(goals.reshape(lattice.shape), [(0, -n % c) for n, c in zip(lattice.shape, cell)])
+    held = np.pad(goals.flat.reshape(lattice.shape), [(0, -n % c) for n, c in zip(lattice.shape, cell)])
     for axis, length in enumerate(cell.tolist()):
         lines = np.moveaxis(held, axis, 0)
         held = np.moveaxis(np.logical_or.reduce([lines[n::length] for n in range(length)]), 0, axis)
@@ -82,10 +81,10 @@ def parted(goals: np.ndarray, count: int, lattice: Lattice) -> tuple[np.ndarray,
     around = 2 * np.ceil(np.linalg.norm(sides) / sides).astype(int) + 1  # cells
     near = ndimage.maximum_filter(held, around, mode="constant")
     hidden = ndimage.minimum_filter(held, around, mode="constant")
-    return _voxels(near, cell, lattice), goals & ~_voxels(hidden, cell, lattice)
+    return Voxels(_spread(near, cell, lattice)), Voxels(goals.flat & ~_spread(hidden, cell, lattice))
 
 
-def _voxels(cells: np.ndarray, cell: np.ndarray, lattice: Lattice) -> np.ndarray:
+def _spread(cells: np.ndarray, cell: np.ndarray, lattice: Lattice) -> np.ndarray:
     """A flat array of the lattice: what its cell holds, for each voxel."""
     for axis, length in enumerate(cell.tolist()):
         cells = cells.repeat(length, axis)
@@ -93,9 +92,9 @@ def _voxels(cells: np.ndarray, cell: np.ndarray, lattice: Lattice) -> np.ndarray
     return cells[:k, :j, :i].ravel()
 
 
-def _tree(where: np.ndarray, lattice: Lattice) -> Any:
+def _tree(goals: Voxels, lattice: Lattice) -> Any:
     """Built fast: balanced or compact ones answered slower on borders."""
-    return cKDTree(lattice.points_mm(where), leafsize=128, balanced_tree=False, compact_nodes=False)
+    return cKDTree(lattice.points_mm(goals.where), leafsize=128, balanced_tree=False, compact_nodes=False)
 
 
 def _looks(tree: Any, left: np.ndarray, lattice: Lattice) -> float:

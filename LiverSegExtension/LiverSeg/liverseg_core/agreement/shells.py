@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from ..geometry import IntTriple, Triple
 
 _REACH = 6  # how many of the finest voxels the shells reach out
 _PART = 2**22  # voxels at a time, so that the indices of a noise do not fill the memory
+_CACHED = 2**20  # voxels that stay in the processor's cache while their neighbours are looked at
 _CALL = 2000  # what a shell's jump costs besides its lookups, in lookups; of those, one is 2 ns
 BUILD, QUERY = 55, 500  # what a KD-tree costs for each of its points, and for each query nearby, in lookups
 
@@ -45,6 +47,30 @@ class Lattice:
         return np.stack(np.unravel_index(flat, self.shape), axis=1) * self.spacing
 
 
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Some voxels of a lattice."""
+
+    flat: np.ndarray  # bool, one for each voxel of the lattice
+
+    @cached_property
+    def count(self) -> int:
+        return int(np.count_nonzero(self.flat))
+
+    @cached_property
+    def where(self) -> np.ndarray:
+        """Their flat indices."""
+        return np.flatnonzero(self.flat)
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """The same, a part at a time where they are many."""
+        if self.count <= _PART:
+            yield self.where
+            return
+        for start in range(0, self.flat.size, _PART):
+            yield start + np.flatnonzero(self.flat[start : start + _PART])
+
+
 class Walked(NamedTuple):
     """How far the shells came: distances found and how often, the voxels that are left, and the lookups it took."""
 
@@ -65,47 +91,45 @@ def lattice_around(shape: IntTriple, spacing_mm: Triple) -> Lattice:
     return Lattice((k, j, i), np.asarray(spacing_mm[::-1], np.float64), pad, alike)
 
 
-def border(mask: np.ndarray, lattice: Lattice) -> np.ndarray:
-    """Flat boolean array of the lattice: true where a voxel of the mask has a face neighbour outside it."""
+def border(mask: np.ndarray, lattice: Lattice) -> Voxels:
+    """The voxels of a mask that have a face neighbour outside it."""
     block = np.zeros(lattice.shape, bool)
     block[tuple(slice(n, -n) for n in lattice.pad.tolist())] = mask
     flat = block.ravel()
-    inside = flat.copy()
-    for stride in lattice.strides:  # a neighbour across the end of a row is margin, so never inside
-        inside[stride:] &= flat[:-stride]
-        inside[:-stride] &= flat[stride:]
-    return np.logical_xor(flat, inside, out=inside)
+    found = np.zeros(flat.size, bool)
+    plane, row, _ = lattice.strides
+    for start in range(plane, flat.size - plane, _CACHED):  # the first and the last plane are margin
+        stop = min(start + _CACHED, flat.size - plane)
+        inside = flat[start - 1 : stop - 1] & flat[start + 1 : stop + 1]
+        for stride in (row, plane):  # a neighbour across the end of a row is margin, so never inside
+            inside &= flat[start - stride : stop - stride]
+            inside &= flat[start + stride : stop + stride]
+        np.greater(flat[start:stop], inside, out=found[start:stop])
+    return Voxels(found)
 
 
-def indices(flat: np.ndarray) -> Iterator[np.ndarray]:
-    """The flat indices of the true voxels, in parts where they are many."""
-    step = _PART if np.count_nonzero(flat) > _PART else flat.size
-    for start in range(0, flat.size, step):
-        yield start + np.flatnonzero(flat[start : start + step])
+def walked(parts: Iterable[np.ndarray], goals: Voxels, lattice: Lattice, *, to_the_end: bool = False) -> Walked:
+    """Voxels, given by parts of their flat indices, look around themselves for the nearest of `goals`.
 
-
-def walked(parts: Iterable[np.ndarray], goals: np.ndarray, lattice: Lattice, points: int | None = None) -> Walked:
-    """Voxels, given by parts of their flat indices, look around themselves among the true ones of `goals`.
-
-    Where a tree of so many `points` would be cheaper than what is still ahead, the walk ends early.
+    The walk ends early where a tree of the goals is cheaper than what is still ahead.
     """
-    walks = [_walked(part, goals, lattice, points) for part in parts]
+    walks = [_walked(part, goals, lattice, to_the_end=to_the_end) for part in parts]
     found = [pair for walk in walks for pair in walk.found_mm]
     return Walked(found, np.concatenate([walk.left for walk in walks]), sum(walk.lookups for walk in walks))
 
 
-def _walked(left: np.ndarray, goals: np.ndarray, lattice: Lattice, points: int | None) -> Walked:
+def _walked(left: np.ndarray, goals: Voxels, lattice: Lattice, *, to_the_end: bool) -> Walked:
     found, lookups, ahead = [], 0, lattice.jumps
     farthest = max(max(jumps) for _, jumps in lattice.shells)
     left = left - farthest  # so that a jump is a view of the goals that begins later, and no sum
     for length, jumps in lattice.shells:
-        if not left.size or (points is not None and ahead * _CALL > BUILD * points + QUERY * left.size):
+        if not left.size or (not to_the_end and ahead * _CALL > BUILD * goals.count + QUERY * left.size):
             break
         ahead -= len(jumps)
         lookups += left.size * len(jumps)
-        hit = goals[farthest + jumps[0] :].take(left)
+        hit = goals.flat[farthest + jumps[0] :].take(left)
         for jump in jumps[1:]:
-            hit |= goals[farthest + jump :].take(left)
+            hit |= goals.flat[farthest + jump :].take(left)
         hits = int(np.count_nonzero(hit))
         if hits:
             found.append((length, hits))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..geometry import Triple
 from .far import far_mm, parted, transform_lookups, transformed_mm
-from .shells import Lattice, border, indices, lattice_around, walked
+from .shells import Lattice, Voxels, border, lattice_around, walked
 
 _FAR = 1500  # what a voxel costs that no shell finds, in lookups
 _STRIDE = 2039  # every so manieth voxel is the sample that says whether to walk; a prime keeps out of step
@@ -55,31 +55,32 @@ def surface_distances(prediction: np.ndarray, reference: np.ndarray, spacing_mm:
     return SurfaceDistances(_directed(ours, theirs, lattice), _directed(theirs, ours, lattice))
 
 
-def _directed(ours: np.ndarray, theirs: np.ndarray, lattice: Lattice) -> np.ndarray:
+def _directed(ours: Voxels, theirs: Voxels, lattice: Lattice) -> np.ndarray:
     """The distance of each voxel of our border to the nearest of theirs, mm."""
-    count, goals = int(np.count_nonzero(ours)), int(np.count_nonzero(theirs))
-    if not goals:
-        return np.full(count, np.inf)
-    noise = parted(theirs, goals, lattice)
+    if not theirs.count:
+        return np.full(ours.count, np.inf)
+    noise = parted(theirs, lattice)
     if noise is not None:
         near, outer = noise
-        walk = walked(indices(ours & near), theirs, lattice)
-        return _joined(walk.found_mm, np.concatenate([walk.left, *indices(ours & ~near)]), outer, lattice)
-    many = count * (lattice.jumps + _FAR) > transform_lookups(theirs.size)
+        walk = walked(Voxels(ours.flat & near.flat).parts(), theirs, lattice, to_the_end=True)
+        away = np.concatenate([walk.left, *Voxels(ours.flat & ~near.flat).parts()])
+        return _joined(walk.found_mm, away, outer, lattice)
+    many = ours.count * (lattice.jumps + _FAR) > transform_lookups(theirs.flat.size)
     if many and _crowded(ours, theirs, lattice):
-        return transformed_mm(indices(ours), count, theirs, lattice)
-    walk = walked(indices(ours), theirs, lattice, goals)
+        return transformed_mm(ours.parts(), ours.count, theirs, lattice)
+    walk = walked(ours.parts(), theirs, lattice)
     return _joined(walk.found_mm, walk.left, theirs, lattice)
 
 
-def _joined(found_mm: list[tuple[float, int]], left: np.ndarray, theirs: np.ndarray, lattice: Lattice) -> np.ndarray:
+def _joined(found_mm: list[tuple[float, int]], left: np.ndarray, theirs: Voxels, lattice: Lattice) -> np.ndarray:
     """What the shells found, and the distances of those that they left."""
     lengths, counts = np.array(found_mm).reshape(-1, 2).T
     near = np.repeat(lengths, counts.astype(int))
     return np.concatenate([near, far_mm(left, theirs, lattice)]) if left.size else near
 
 
-def _crowded(ours: np.ndarray, theirs: np.ndarray, lattice: Lattice) -> bool:
+def _crowded(ours: Voxels, theirs: Voxels, lattice: Lattice) -> bool:
     """Whether so many voxels are so far away that a transform of all costs less: tried on a sample."""
-    walk = walked([np.flatnonzero(ours[::_STRIDE]) * _STRIDE], theirs, lattice)
-    return _STRIDE * (walk.lookups + _FAR * walk.left.size) > transform_lookups(theirs.size)
+    sample = np.flatnonzero(ours.flat[::_STRIDE]) * _STRIDE
+    walk = walked([sample], theirs, lattice, to_the_end=True)
+    return _STRIDE * (walk.lookups + _FAR * walk.left.size) > transform_lookups(theirs.flat.size)
