@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
-from liverseg_core.agreement import Options, agreement_of, check_identities, far, pair_of, shells, surfaces
+from liverseg_core.agreement import Options, agreement_of, check_identities, far, pair_of, shells, surfaces, twice
 from monai.metrics import (
     compute_average_surface_distance,
     compute_hausdorff_distance,
@@ -33,18 +36,22 @@ def brute(one: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float
     return np.sort(cdist(*points).min(axis=1))
 
 
-NEVER, ALWAYS = 10**12, 0
+NEVER = 10**12
+NO_SHELLS = {"shells._FEW": NEVER, "shells._AT_ONCE": 0}
 PATHS = {  # what to turn so that one way of finding distances does all the work, and how exact it is
     "as it is": ({}, 1e-9),
-    "a part at a time": ({"shells._PART": 100, "far._PART": 7, "shells._REACH": 3}, 1e-9),
-    "shells": ({"shells._CALL": ALWAYS, "shells._REACH": 20}, 1e-9),
-    "shells, then tree": ({"shells._CALL": ALWAYS, "shells._REACH": 2}, 1e-9),
-    "tree": ({"shells._CALL": NEVER}, 1e-9),
-    "transform, for there are too many": ({"shells._CALL": NEVER, "far.QUERY": NEVER}, 2e-4),
-    "transform, for a tree looks at too much": ({"shells._CALL": NEVER, "far._LOOK": NEVER}, 2e-4),
+    "a part at a time": ({"shells._PART": 100, "far._PART": 7, "shells._REACH": 3, "shells._FARTHER": 4}, 1e-9),
+    "shells": ({"shells._FEW": -1, "shells._REACH": 20, "shells._FARTHER": 20}, 1e-9),
+    "shells, those that are left at once": ({"shells._REACH": 2, "shells._FARTHER": 20}, 1e-9),
+    "all at once": ({"shells._FEW": NEVER, "shells._AT_ONCE": NEVER, "shells._FARTHER": 20}, 1e-9),
+    "shells, then tree": ({"shells._FEW": -1, "shells._AT_ONCE": 0, "shells._REACH": 2}, 1e-9),
+    "tree": (NO_SHELLS, 1e-9),
+    "transform, for there are too many": (NO_SHELLS | {"far._QUERY": NEVER}, 2e-4),
+    "transform, for a tree looks at too much": (NO_SHELLS | {"far._LOOK": NEVER}, 2e-4),
     "transform of a crowd": ({"surfaces._FAR": NEVER}, 2e-4),
     "as if it were noise": ({"far._DENSE": NEVER}, 1e-9),
     "as if it were noise, by a transform": ({"far._DENSE": NEVER, "far._LOOK": NEVER, "shells._REACH": 3}, 2e-4),
+    "both directions beside each other": ({"twice._ALONE": 0}, 1e-9),
 }
 
 
@@ -120,21 +127,48 @@ def test_of_a_noise_only_what_can_be_seen_from_afar_is_kept() -> None:
     assert near.flat.reshape(lattice.shape)[inner].all()
     assert not seen.flat.reshape(lattice.shape)[inner].any()
     assert seen.count > 6 * 50 * 50 / 2
-    assert far.parted(shells.border(mask & (np.indices(mask.shape)[0] % 4 == 0), lattice), lattice) is None
+    assert far.parted(shells.border(mask & (np.indices(mask.shape)[0] % 5 == 0), lattice), lattice) is None
 
 
 def test_between_two_sheets_a_tree_looks_at_much_of_both() -> None:
     """Why the number of voxels does not tell what a tree costs."""
     lattice = shells.lattice_around((60, 120, 120), (1.0, 1.0, 1.0))
     middle = np.array([np.ravel_multi_index((30, 60, 60), lattice.shape)])
+    whole = np.array([0, np.prod(lattice.shape) - 1])
 
     def looks(*planes: int) -> float:
         sheet = np.zeros(lattice.shape, bool)
         sheet[list(planes)] = True
-        return far._looks(far._tree(shells.Voxels(sheet.ravel()), lattice), middle, lattice)
+        return far._looks(far._tree(whole, shells.Voxels(sheet.ravel()), lattice), middle, lattice)
 
     assert looks(2) < 500
     assert looks(2, 58) > 2 * 0.8 * np.pi * 28**2 / 2
+
+
+@pytest.mark.parametrize("voxels", [1, 10**9])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_of_two_works_answers_for_itself(voxels: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitk.ProcessObject, "GetGlobalDefaultNumberOfThreads", lambda: threads)
+    workers = set()
+
+    def divided(one: int, other: int) -> float:
+        workers.add(threading.get_ident())
+        return one / other
+
+    assert twice.twice(voxels, divided, (1, 2), (3, 4)) == (0.5, 0.75)
+    assert len(workers) == (2 if threads == 2 and voxels > 1 else 1)
+    with pytest.raises(ZeroDivisionError):
+        twice.twice(voxels, divided, (1, 2), (3, 0))
+
+
+def test_an_island_asks_a_tree_of_the_goals_around_it_alone() -> None:
+    lattice = shells.lattice_around((60, 60, 60), (1.0, 1.0, 1.0))
+    sheet = np.zeros(lattice.shape, bool)
+    sheet[12] = True
+    island = np.ravel_multi_index(np.indices((3, 3, 3)).reshape(3, -1) + 30, lattice.shape)
+    tree = far._tree(island, shells.Voxels(sheet.ravel()), lattice)
+    assert tree.n < sheet[12].size / 4
+    np.testing.assert_array_equal(tree.query(lattice.points_mm(island))[0], np.indices((3, 3, 3))[0].ravel() + 18)
 
 
 @pytest.mark.parametrize("seed", range(2))

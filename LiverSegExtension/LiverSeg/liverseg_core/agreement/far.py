@@ -16,14 +16,15 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..geometry import Grid, as_image
-from .shells import BUILD, QUERY, Lattice, Voxels
+from .shells import Lattice, Voxels
 
 _TRANSFORM = 15  # what the transform costs for each voxel of the block, in lookups
 _LEAST = 25_000_000  # lookups that are not worth the rounding of a transform: 50 ms
-_LOOK = 3  # what a tree costs for each point that a query looks at, in lookups
+_BUILD, _QUERY, _LOOK = 55, 500, 3  # what a tree costs for each point, each query, each point that a query looks at
 _SAMPLE = 16  # so many queries tell how many points one looks at
 _PART = 2**20  # queries at a time
 _ALONE = 2**14  # fewer queries than this are not worth a second thread
+_ROUNDING_MM = 1e-6
 _DIGITS = 4  # of a transform's mm: what equals a tolerance in truth has to do so in the end
 _DENSE = 8  # where one voxel of so many lies on a border, the mask is noise
 
@@ -37,11 +38,11 @@ def far_mm(left: np.ndarray, goals: Voxels, lattice: Lattice) -> np.ndarray:
     """For each flat index of `left` the distance to the nearest of `goals`."""
     limit = transform_lookups(goals.flat.size)
     parts = np.array_split(left, left.size // _PART + 1)
-    if BUILD * goals.count + QUERY * left.size > limit:
+    if _BUILD * goals.count + _QUERY * left.size > limit:
         return transformed_mm(parts, left.size, goals, lattice)
-    tree = _tree(goals, lattice)
+    tree = _tree(left, goals, lattice)
     worst = _LOOK * left.size
-    if worst * goals.count > limit and worst * _looks(tree, left, lattice) > limit:
+    if worst * tree.n > limit and worst * _looks(tree, left, lattice) > limit:
         return transformed_mm(parts, left.size, goals, lattice)
     threads = 1 if left.size < _ALONE else sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     return np.concatenate([tree.query(lattice.points_mm(part), workers=threads)[0] for part in parts])
@@ -71,7 +72,7 @@ def parted(goals: Voxels, lattice: Lattice) -> tuple[Voxels, Voxels] | None:
     straight line, a diagonal before it, lies a cell whose goals are nearer.
     """
     cell = np.floor(lattice.reach_mm / np.sqrt(3) / lattice.spacing).astype(int)
-    if goals.count * _DENSE < goals.flat.size or not cell.all():
+    if goals.count * _DENSE < lattice.inner or not cell.all():
         return None
     held = np.pad(goals.flat.reshape(lattice.shape), [(0, -n % c) for n, c in zip(lattice.shape, cell)])
     for axis, length in enumerate(cell.tolist()):
@@ -92,9 +93,18 @@ def _spread(cells: np.ndarray, cell: np.ndarray, lattice: Lattice) -> np.ndarray
     return cells[:k, :j, :i].ravel()
 
 
-def _tree(goals: Voxels, lattice: Lattice) -> Any:
-    """Built fast: balanced or compact ones answered slower on borders."""
-    return cKDTree(lattice.points_mm(goals.where), leafsize=128, balanced_tree=False, compact_nodes=False)
+def _tree(left: np.ndarray, goals: Voxels, lattice: Lattice) -> Any:
+    """Of the goals that may be nearest to one of `left`: an island lies in a small ball, and needs few of them.
+
+    Built fast: balanced or compact ones answered slower on borders.
+    """
+    asking = lattice.points_mm(left)
+    middle = (asking.min(axis=0) + asking.max(axis=0)) / 2
+    radius = np.linalg.norm(asking - middle, axis=1).max()
+    index = np.unravel_index(goals.where, lattice.shape)
+    away = np.sqrt(sum((n * mm - at) ** 2 for n, mm, at in zip(index, lattice.spacing, middle)))
+    kept = goals.where[away <= away.min() + 2 * radius + _ROUNDING_MM]
+    return cKDTree(lattice.points_mm(kept), leafsize=128, balanced_tree=False, compact_nodes=False)
 
 
 def _looks(tree: Any, left: np.ndarray, lattice: Lattice) -> float:

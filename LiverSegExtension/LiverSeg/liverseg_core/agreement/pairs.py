@@ -14,6 +14,7 @@ from ..geometry import Triple
 from ..labels import LESION, LIVER
 from ..records import LabelMask
 from .surfaces import SurfaceDistances, surface_distances
+from .twice import twice
 
 Block = tuple[slice, slice, slice]
 
@@ -70,8 +71,8 @@ class Pair:
     @cached_property
     def centroid_mm(self) -> float:
         """Between the centres of gravity of two masks that are not empty."""
-        offset = _centroid(self.prediction) - _centroid(self.reference)
-        return float(np.linalg.norm(offset * self.spacing_mm[::-1]))
+        one, other = twice(self.reference.size, _centroid, (self.prediction,), (self.reference,))
+        return float(np.linalg.norm((one - other) * self.spacing_mm[::-1]))
 
 
 def pair_of(
@@ -84,7 +85,7 @@ def pair_of(
     if prediction.shape != reference.shape:
         raise LiverSegError(f"masks of {prediction.shape} and {reference.shape} voxels; expected one grid for both")
     where = block_of(prediction, reference)
-    one, other = (mask[where].astype(bool, copy=False) for mask in (prediction, reference))
+    one, other = twice(reference.size, np.ascontiguousarray, (prediction[where], bool), (reference[where], bool))
     return Pair(one, other, spacing_mm, image_voxels or reference.size)
 
 
@@ -108,9 +109,9 @@ def structure(mask: LabelMask, code: int) -> np.ndarray:
     return whole | (mask.voxels == LESION) if code == LIVER else whole
 
 
-def block_of(*masks: np.ndarray) -> Block:
-    """The smallest block [k, j, i] that holds what any mask holds; no voxel where all are empty."""
-    held = [_spans(mask.view(np.uint8) if mask.itemsize == 1 else mask != 0) for mask in masks]
+def block_of(one: np.ndarray, other: np.ndarray) -> Block:
+    """The smallest block [k, j, i] that holds what either mask holds; no voxel where both are empty."""
+    held = twice(one.size, _spans, (one,), (other,))
     spans = [[spans[axis] for spans in held if spans] for axis in range(3)]
     k, j, i = (slice(min((s[0] for s in of), default=0), max((s[1] for s in of), default=0)) for of in spans)
     return k, j, i
@@ -118,6 +119,7 @@ def block_of(*masks: np.ndarray) -> Block:
 
 def _spans(mask: np.ndarray) -> list[tuple[int, int]]:
     """First and one-past-last index along k, j and i; nothing for an empty mask. Empty slices are looked at once."""
+    mask = mask.view(np.uint8) if mask.itemsize == 1 else mask != 0
     slices = np.flatnonzero([plane.any() for plane in mask])
     if not slices.size:
         return []

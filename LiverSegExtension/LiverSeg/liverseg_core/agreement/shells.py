@@ -12,11 +12,11 @@ import numpy as np
 
 from ..geometry import IntTriple, Triple
 
-_REACH = 6  # how many of the finest voxels the shells reach out
+_REACH, _FARTHER = 6, 10  # how many of the finest voxels all look out, and those that are few
+_FEW, _AT_ONCE = 500, 2**21  # so few voxels, or lookups, and all is looked up in one call
 _PART = 2**22  # voxels at a time, so that the indices of a noise do not fill the memory
 _CACHED = 2**20  # voxels that stay in the processor's cache while their neighbours are looked at
-_CALL = 2000  # what a shell's jump costs besides its lookups, in lookups; of those, one is 2 ns
-BUILD, QUERY = 55, 500  # what a KD-tree costs for each of its points, and for each query nearby, in lookups
+_SLACK = 1 + 1e-9  # of rounding
 
 Shell = tuple[float, list[int]]  # a length in mm, and every flat jump of that length
 
@@ -29,13 +29,21 @@ class Lattice:
     spacing: np.ndarray  # mm (k, j, i)
     pad: np.ndarray  # voxels (k, j, i)
     shells: tuple[Shell, ...]  # shortest first; the first is no step at all
+    jumps: np.ndarray  # flat, of the shells and farther ones, in the order of their lengths
+    lengths_mm: np.ndarray
 
     @property
     def strides(self) -> tuple[int, int, int]:
         return self.shape[1] * self.shape[2], self.shape[2], 1
 
     @property
-    def jumps(self) -> int:
+    def inner(self) -> int:
+        """The voxels of the block without its margin."""
+        return int(np.prod(self.shape - 2 * self.pad))
+
+    @property
+    def steps(self) -> int:
+        """The jumps of all shells."""
         return sum(len(jumps) for _, jumps in self.shells)
 
     @property
@@ -81,14 +89,16 @@ class Walked(NamedTuple):
 
 def lattice_around(shape: IntTriple, spacing_mm: Triple) -> Lattice:
     """For masks [k, j, i] of `shape`; spacing_mm is (i, j, k)."""
-    offsets, lengths = _offsets(spacing_mm)
+    spacing = np.asarray(spacing_mm[::-1], np.float64)
+    offsets, lengths = _offsets(spacing, _FARTHER * float(spacing.min()))
     pad = np.maximum(offsets.max(axis=0), 1)  # beyond the image there is at least one voxel outside the mask
     k, j, i = (int(n) for n in np.array(shape) + 2 * pad)
     jumps = offsets @ np.array([j * i, i, 1])
-    steps = zip(lengths.tolist(), jumps.tolist())
+    near = int(np.searchsorted(lengths, _REACH * spacing.min() * _SLACK))
+    steps = zip(lengths[:near].tolist(), jumps[:near].tolist())
     shells = [list(group) for _, group in groupby(steps, key=lambda step: round(step[0], 9))]
     alike = tuple((shell[0][0], [jump for _, jump in shell]) for shell in shells)
-    return Lattice((k, j, i), np.asarray(spacing_mm[::-1], np.float64), pad, alike)
+    return Lattice((k, j, i), spacing, pad, alike, jumps, lengths)
 
 
 def border(mask: np.ndarray, lattice: Lattice) -> Voxels:
@@ -108,42 +118,50 @@ def border(mask: np.ndarray, lattice: Lattice) -> Voxels:
     return Voxels(found)
 
 
-def walked(parts: Iterable[np.ndarray], goals: Voxels, lattice: Lattice, *, to_the_end: bool = False) -> Walked:
-    """Voxels, given by parts of their flat indices, look around themselves for the nearest of `goals`.
-
-    The walk ends early where a tree of the goals is cheaper than what is still ahead.
-    """
-    walks = [_walked(part, goals, lattice, to_the_end=to_the_end) for part in parts]
+def walked(parts: Iterable[np.ndarray], goals: Voxels, lattice: Lattice, *, farther: bool = True) -> Walked:
+    """Voxels, given by parts of their flat indices, look around themselves for the nearest of `goals`; those that find
+    none and are few look out farther."""
+    walks = [_walked(part, goals, lattice, farther=farther) for part in parts]
     found = [pair for walk in walks for pair in walk.found_mm]
     return Walked(found, np.concatenate([walk.left for walk in walks]), sum(walk.lookups for walk in walks))
 
 
-def _walked(left: np.ndarray, goals: Voxels, lattice: Lattice, *, to_the_end: bool) -> Walked:
-    found, lookups, ahead = [], 0, lattice.jumps
-    farthest = max(max(jumps) for _, jumps in lattice.shells)
-    left = left - farthest  # so that a jump is a view of the goals that begins later, and no sum
+def _walked(left: np.ndarray, goals: Voxels, lattice: Lattice, *, farther: bool) -> Walked:
+    found, lookups, done = [], 0, 0
+    margin = int(lattice.jumps.max())
+    left = left - margin  # so that a jump is a view of the goals that begins later, and no sum
     for length, jumps in lattice.shells:
-        if not left.size or (not to_the_end and ahead * _CALL > BUILD * goals.count + QUERY * left.size):
+        if farther and left.size <= _FEW:
             break
-        ahead -= len(jumps)
+        done += len(jumps)
         lookups += left.size * len(jumps)
-        hit = goals.flat[farthest + jumps[0] :].take(left)
+        hit = goals.flat[margin + jumps[0] :].take(left)
         for jump in jumps[1:]:
-            hit |= goals.flat[farthest + jump :].take(left)
+            hit |= goals.flat[margin + jump :].take(left)
         hits = int(np.count_nonzero(hit))
         if hits:
             found.append((length, hits))
             left = left[~hit]
-    return Walked(found, left + farthest, lookups)
+    left = left + margin
+    if farther and 0 < left.size * (lattice.jumps.size - done) <= _AT_ONCE:
+        lengths, left = _at_once(left, goals, lattice, done)
+        found += [(length, 1) for length in lengths.tolist()]
+    return Walked(found, left, lookups)
 
 
-def _offsets(spacing_mm: Triple) -> tuple[np.ndarray, np.ndarray]:
-    """Every (dk, dj, di) within reach and its length in mm, shortest first."""
-    spacing = np.asarray(spacing_mm[::-1], np.float64)
-    radius = _REACH * float(spacing.min())
-    reach = np.floor(radius / spacing + 1e-9).astype(int)
+def _at_once(left: np.ndarray, goals: Voxels, lattice: Lattice, done: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances along the jumps that are not done yet, mm, and the voxels that they do not lead to a goal."""
+    hit = goals.flat.take(left[:, None] + lattice.jumps[done:])
+    first = hit.argmax(axis=1)
+    near = hit[np.arange(left.size), first]
+    return lattice.lengths_mm[done + first[near]], left[~near]
+
+
+def _offsets(spacing: np.ndarray, radius_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every (dk, dj, di) within the radius and its length in mm, shortest first."""
+    reach = np.floor(radius_mm / spacing * _SLACK).astype(int)
     offsets = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
     lengths = np.sqrt(((offsets * spacing) ** 2).sum(axis=1))
     order = np.argsort(lengths, kind="stable")
-    order = order[lengths[order] <= radius * (1 + 1e-9)]
+    order = order[lengths[order] <= radius_mm * _SLACK]
     return offsets[order], lengths[order]

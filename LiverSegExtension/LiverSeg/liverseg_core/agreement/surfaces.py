@@ -17,6 +17,7 @@ import numpy as np
 from ..geometry import Triple
 from .far import far_mm, parted, transform_lookups, transformed_mm
 from .shells import Lattice, Voxels, border, lattice_around, walked
+from .twice import twice
 
 _FAR = 1500  # what a voxel costs that no shell finds, in lookups
 _STRIDE = 2039  # every so manieth voxel is the sample that says whether to walk; a prime keeps out of step
@@ -51,8 +52,8 @@ def surface_distances(prediction: np.ndarray, reference: np.ndarray, spacing_mm:
     """Boolean masks [k, j, i] of one shape; spacing_mm is (i, j, k)."""
     k, j, i = prediction.shape
     lattice = lattice_around((k, j, i), spacing_mm)
-    ours, theirs = border(prediction, lattice), border(reference, lattice)
-    return SurfaceDistances(_directed(ours, theirs, lattice), _directed(theirs, ours, lattice))
+    ours, theirs = twice(prediction.size, border, (prediction, lattice), (reference, lattice))
+    return SurfaceDistances(*twice(prediction.size, _directed, (ours, theirs, lattice), (theirs, ours, lattice)))
 
 
 def _directed(ours: Voxels, theirs: Voxels, lattice: Lattice) -> np.ndarray:
@@ -62,10 +63,10 @@ def _directed(ours: Voxels, theirs: Voxels, lattice: Lattice) -> np.ndarray:
     noise = parted(theirs, lattice)
     if noise is not None:
         near, outer = noise
-        walk = walked(Voxels(ours.flat & near.flat).parts(), theirs, lattice, to_the_end=True)
+        walk = walked(Voxels(ours.flat & near.flat).parts(), theirs, lattice)
         away = np.concatenate([walk.left, *Voxels(ours.flat & ~near.flat).parts()])
         return _joined(walk.found_mm, away, outer, lattice)
-    many = ours.count * (lattice.jumps + _FAR) > transform_lookups(theirs.flat.size)
+    many = ours.count * (lattice.steps + _FAR) > transform_lookups(theirs.flat.size)
     if many and _crowded(ours, theirs, lattice):
         return transformed_mm(ours.parts(), ours.count, theirs, lattice)
     walk = walked(ours.parts(), theirs, lattice)
@@ -82,5 +83,5 @@ def _joined(found_mm: list[tuple[float, int]], left: np.ndarray, theirs: Voxels,
 def _crowded(ours: Voxels, theirs: Voxels, lattice: Lattice) -> bool:
     """Whether so many voxels are so far away that a transform of all costs less: tried on a sample."""
     sample = np.flatnonzero(ours.flat[::_STRIDE]) * _STRIDE
-    walk = walked([sample], theirs, lattice, to_the_end=True)
+    walk = walked([sample], theirs, lattice, farther=False)
     return _STRIDE * (walk.lookups + _FAR * walk.left.size) > transform_lookups(theirs.flat.size)
