@@ -20,13 +20,8 @@ SHARED = {
     "", "case_folder", "errors", "fastform", "geometry", "labels", "library", "memory", "model_card", "models", "networks", "phases",
     "recognition", "records", "windows",
 }  # fmt: skip
-CORRIDOR = {
-    "pipeline.py",
-    "fat_pipeline.py",
-    "stages.py",
-    "corrections.py",
-    "__main__.py",
-}  # and cli/ and cohort/, which only call the corridor
+# and cli/ and cohort/, which only call the corridor
+CORRIDOR = {"pipeline.py", "fat_pipeline.py", "stages.py", "corrections.py", "__main__.py"}
 
 
 def imports(file: Path) -> set[str]:

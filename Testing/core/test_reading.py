@@ -221,6 +221,19 @@ def test_a_header_that_promises_more_than_any_memory_is_refused_without_unpackin
         read_scan(nifti(tmp_path / "huge.nii.gz", size=(40, struct.pack("<4h", 3, 30000, 30000, 30000))))
 
 
+def test_voxels_outlive_the_image_that_they_were_read_from(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.integers(-1000, 1000, (40, 90, 100)).astype(np.int16)
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(wanted), str(path))
+    voxels = read_scan(path, "ct_portal").voxels
+    others = [sitk.GetImageFromArray(rng.integers(0, 9, wanted.shape).astype(np.int16)) for _ in range(8)]
+    assert np.array_equal(voxels, wanted)
+    assert len(others) == 8
+    with pytest.raises(ValueError, match="read-only"):
+        voxels[0, 0, 0] = 1
+
+
 def test_a_single_slice_works_and_says_so(tmp_path) -> None:
     scan = read_scan(saved_scan(tmp_path / "slice.nii.gz", bright_liver(GRIDS["single slice"])), "ct_portal")
     assert [n.code for n in scan.notices] == ["thick_slices"]

@@ -44,9 +44,7 @@ def fast_form(network: nn.Module, device: torch.device, half: torch.dtype | None
     if device.type == "cpu":
         form = _normalised_by_group(form)
         for weights in form.parameters():
-            if (
-                weights.ndim == 5
-            ):  # a clone: of one channel both layouts are contiguous, and convolutions take the other
+            if weights.ndim == 5:  # cloned: of one channel both layouts are contiguous, convolutions take the other
                 weights.data = weights.data.clone(memory_format=torch.channels_last_3d)
     return form
 

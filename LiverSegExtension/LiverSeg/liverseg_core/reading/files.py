@@ -50,19 +50,30 @@ def read_image(
 
 
 def voxels_of(image: sitk.Image, path: Path, volume: int | None = None) -> np.ndarray:
-    """The array [k, j, i] of a scalar image, NaN where the file says so; refuses colours and complex numbers."""
+    """The array [k, j, i] of a scalar image, NaN where the file says so; refuses colours and complex numbers.
+
+    It is read only: it shows the image's own memory, for a copy of a large scan costs a tenth of a second.
+    """
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{path} holds {image.GetNumberOfComponentsPerPixel()} values a voxel (colours or vectors); expected one"
         )
-    voxels = sitk.GetArrayFromImage(image)
+    voxels = np.asarray(_Held(image))
     if voxels.dtype.kind == "c":
         raise InputError(f"{path} holds complex numbers; expected magnitudes")
     if voxels.dtype.kind == "f" and path.name.lower().endswith((".nii", ".nii.gz")):
         lost = nifti.not_finite(path, voxels.shape, volume or 0)
         if lost is not None and lost.any():
-            voxels[lost] = np.nan
+            voxels = np.where(lost, np.array(np.nan, voxels.dtype), voxels)
     return voxels
+
+
+class _Held:
+    """An image as an array that keeps it alive; SimpleITK's own view does not."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        self.image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
 
 
 def note_of(image: sitk.Image) -> str:
