@@ -52,7 +52,7 @@ def surface_distances(prediction: np.ndarray, reference: np.ndarray, spacing_mm:
     """Boolean masks [k, j, i] of one shape; spacing_mm is (i, j, k)."""
     k, j, i = prediction.shape
     lattice = lattice_around((k, j, i), spacing_mm)
-    ours, theirs = twice(prediction.size, border, (prediction, lattice), (reference, lattice))
+    ours, theirs = border(prediction, lattice), border(reference, lattice)
     return SurfaceDistances(*twice(prediction.size, _directed, (ours, theirs, lattice), (theirs, ours, lattice)))
 
 
