@@ -1,4 +1,4 @@
-"""`liverseg-train`: fit, resume, show, cache, export, validate, profile, leaderboard."""
+"""`liverseg-train`: fit, resume, show, cache, export, validate, profile, simulate, dataset, plan, results, leaderboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 
 from liverseg_core.cli.usage import OneLineParser
 from liverseg_core.errors import InputError, LiverSegError
+
+from .cli.dataset import add_dataset
+from .cli.leaderboard import add_leaderboard
+from .cli.plan import add_plan
+from .cli.results import add_results
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -53,11 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(verbs)
     verb = _verb(verbs, "profile", _profile, "parameters, multiply-adds, memory and time, beside the papers' figures")
     verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
-    verb = _verb(verbs, "leaderboard", _leaderboard, "all validated models side by side")
-    verb.add_argument(
-        "folders", type=Path, nargs="*", metavar="FOLDER", help="runs or models; default: runs, installed models"
-    )
-    verb.add_argument("--out", type=Path, metavar="FILE.csv")
+    _add_simulate(verbs)
+    add_plan(verbs)
+    add_results(verbs)
+    add_dataset(verbs)
+    add_leaderboard(verbs)
     return parser
 
 
@@ -82,7 +87,10 @@ def _add_validate(verbs: argparse._SubParsersAction[OneLineParser]) -> None:
         "--pair", nargs=3, action="append", default=[], metavar=("IMAGE", "MASK", "PHASE"), help="these instead"
     )
     verb.add_argument(
-        "--contrast", default="", metavar="NAME", help="re-synthesise the cases in a held-out family, or `all`"
+        "--contrast",
+        default="",
+        metavar="NAME",
+        help="re-synthesise the cases in a held-out family, `all` of them, or as `imitated` phases",
     )
     verb.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     verb.add_argument("--device", default="auto")
@@ -96,6 +104,21 @@ def _add_validate(verbs: argparse._SubParsersAction[OneLineParser]) -> None:
     verb.add_argument(
         "--write-card", metavar="TEXT", help="write the liver's DSC into the card; TEXT says on which cases"
     )
+
+
+def _add_simulate(verbs: argparse._SubParsersAction[OneLineParser]) -> None:
+    verb = _verb(
+        verbs, "simulate", _simulate, "labelled scans -> cases of a kind of scan that few have, marked as simulated"
+    )
+    verb.add_argument("kind", choices=("multiecho", "lesions"))
+    verb.add_argument("out", type=Path, metavar="OUT", help="a new data folder; name it in data.also")
+    verb.add_argument("--data", default="", metavar="FOLDER", help="default: $LIVERSEG_DATA")
+    verb.add_argument(
+        "--cases", default="*", metavar="ID,...", help="whose labels to use, with wildcards; default: all"
+    )
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--each", type=int, default=1, metavar="N", help="simulated scans of every case")
+    verb.add_argument("--overwrite", action="store_true")
 
 
 def _verb(
@@ -197,9 +220,8 @@ def _scores(options: argparse.Namespace, experiments: Sequence[Experiment]) -> I
     """Of a model folder; of an experiment, which is exported into its run folder first; of every fold by its model."""
     from liverseg_core.models import load_model
 
-    from .contrast import HELD_OUT
     from .export import export
-    from .validate import pairs, validate, validate_at_network_grid
+    from .validate import contrasts, pairs, validate, validate_at_network_grid
 
     for experiment in experiments or (None,):
         if experiment is not None and experiment.eval.grid == "network":
@@ -210,7 +232,7 @@ def _scores(options: argparse.Namespace, experiments: Sequence[Experiment]) -> I
             folder = experiment.out_dir / "model"
             export([experiment], experiment.experiment.name, folder, overwrite=True, measure=False)
         cases = pairs(options.pair) if options.pair else _validation_cases(options, experiment)
-        for contrast in tuple(HELD_OUT) if options.contrast == "all" else (options.contrast,):
+        for contrast in contrasts(options.contrast):
             yield from validate(
                 load_model(folder), cases, contrast=contrast, quality=options.quality, device=options.device
             )
@@ -218,12 +240,14 @@ def _scores(options: argparse.Namespace, experiments: Sequence[Experiment]) -> I
 
 def _validation_cases(options: argparse.Namespace, experiment: Experiment | None) -> tuple[Case, ...]:
     from .cases import data_folder, list_cases
+    from .layouts import cases_of
     from .splits import chosen_cases, split_cases
 
     folder = data_folder(options.data or (experiment.data.folder if experiment else ""))
     if experiment is None or options.cases:
         return chosen_cases(list_cases(folder), options.cases or folder / "split.json")
-    cases = split_cases(list_cases(folder, experiment.data.include), experiment.split, folder).validation
+    every = cases_of(folder, experiment.data)
+    cases = split_cases(every, experiment.split, folder).validation
     if not cases:
         raise InputError("the split leaves no validation case; name some with --cases SPLIT.json")
     return cases
@@ -247,18 +271,15 @@ def _profile(options: argparse.Namespace) -> None:
         print(f"{row.quantity:18s} {row.value}" + (f"   paper: {row.paper}" if row.paper else ""), flush=True)
 
 
-def _leaderboard(options: argparse.Namespace) -> None:
-    from liverseg_core.library import installed
-    from liverseg_core.reporting import save_rows
+def _simulate(options: argparse.Namespace) -> None:
+    from . import lesion_cases, multiecho
 
-    from .tables import board_line, leaderboard
-
-    runs = [Path("runs")] if Path("runs").is_dir() else []
-    rows = leaderboard(options.folders or [*runs, *installed().values()])
-    for row in rows:
-        print(board_line(row))
-    if options.out:
-        save_rows(rows, options.out)
+    simulate = {"multiecho": multiecho.simulate_files, "lesions": lesion_cases.simulate_files}[options.kind]
+    made = simulate(
+        options.data, options.cases.split(","), options.out,
+        seed=options.seed, each=options.each, overwrite=options.overwrite,
+    )  # fmt: skip
+    print(f"{options.out}: {made} simulated cases ({options.kind})")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from liverseg_core.model_card import Stage
 from liverseg_core.phases import CT_RANGE_HU
-from liverseg_core.preparation import Normaliser, channel_of
+from liverseg_core.preparation import Normaliser
 from torch.nn import functional
 
 from .contrast import random_curve, simulated
-from .intensity import reach, rule_for
+from .intensity import channels_by, reach, rule_for
+from .organ import veiled
 from .sampling import Batch, context_of
 from .sections import Augment
 
@@ -40,32 +42,52 @@ class Look:
 
 def shown(batch: Batch, augment: Augment, stage: Stage, rng: np.random.Generator) -> torch.Tensor:
     """The network's input [n, channels, k, j, i]. CT keeps its units unless its grey values were changed."""
-    samples = []
-    for n, modality in enumerate(batch.modalities):
-        look = _drawn(augment, stage.dims, rng)
-        image, codes, inside = batch.image[n, 0], batch.codes[n, 0], batch.inside[n, 0]
-        anew = look.simulate or look.remap
-        in_hu = modality == "CT" and not (anew or (look.gamma != 1.0 and "MR" in stage.normalisation))
-        scale = batch.scales[n]
-        low, high = CT_RANGE_HU if modality == "CT" else (scale.low, scale.high) if scale else reach(image[inside])
-        raw = image
-        if look.changes:
-            unit = ((image - low) / (high - low)).clamp(0.0, 1.0)
-            unit = simulated(unit, codes, rng) if look.simulate else random_curve(unit, rng) if look.remap else unit
-            raw = _worn(unit, look, batch.spacing_mm[n], rng) * (high - low) + low
-        rule = rule_for(stage, "CT" if in_hu else "MR") if scale is None or anew else scale.rule
-        if in_hu and (look.changes or not bool(inside.all())):  # what was clipped has no noise, nor has what is outside
-            raw = torch.where(inside & (image > low), raw, low)
-        samples.append(_channels(raw, inside, stage, rule))
-    return torch.stack(samples)
+    return torch.stack([_shown(batch, n, augment, stage, rng) for n in range(len(batch.image))])
 
 
-def _channels(raw: torch.Tensor, inside: torch.Tensor, stage: Stage, rule: Normaliser) -> torch.Tensor:
-    """Every channel of the stage, as the corridor makes them, without the slices beside its own."""
+def _shown(batch: Batch, n: int, augment: Augment, stage: Stage, rng: np.random.Generator) -> torch.Tensor:
+    """Every channel of one sample."""
+    modality, codes, inside, scale = batch.modalities[n], batch.codes[n, 0], batch.inside[n, 0], batch.scales[n]
+    look = _drawn(augment, stage.dims, rng)
+    kept = _kept(batch.image[n], augment.echo_dropout, rng)
+    anew = look.simulate or look.remap
+    in_hu = modality == "CT" and not (anew or (look.gamma != 1.0 and "MR" in stage.normalisation))
+    images = [batch.image[n, place] for place in kept]
+    scales = [scale.volumes[place] for place in kept] if scale else [None] * len(kept)
+    ends = [CT_RANGE_HU if modality == "CT" else (s.low, s.high) if s else reach(image[inside])
+            for image, s in zip(images, scales)]  # fmt: skip
+    raw = images
+    if look.changes:
+        units = [((image - low) / (high - low)).clamp(0.0, 1.0) for image, (low, high) in zip(images, ends)]
+        if look.simulate:
+            units = [simulated(unit, codes, rng) for unit in units]
+        elif look.remap:
+            units = list(random_curve(torch.stack(units), rng))
+        units = _worn(units, look, batch.spacing_mm[n], rng)
+        raw = [unit * (high - low) + low for unit, (low, high) in zip(units, ends)]
+    if in_hu and (look.changes or not bool(inside.all())):  # what was clipped has no noise, nor has what is outside
+        raw = [torch.where(inside & (image > low), new, low) for image, new, (low, _) in zip(images, raw, ends)]
+    if stage.inside:
+        reach_mm = stage.reach_mm * float(rng.uniform(0.5, 2.0))
+        raw = [veiled(new, codes, stage, batch.spacing_mm[n], reach_mm, low) for new, (low, _) in zip(raw, ends)]
+    volumes: list[torch.Tensor | None] = [None] * batch.image.shape[1]
+    rules: list[Normaliser] = [rule_for(stage, "CT" if in_hu else "MR")] * len(volumes)
+    for place, image, s in zip(kept, raw, scales):
+        volumes[place] = image
+        rules[place] = rules[place] if s is None or anew else s.rule
     context = context_of(stage)
-    laid = [raw.numpy()]
-    channels = torch.stack([channel_of(name, laid, inside, rule) for name in stage.channels])
-    return channels[:, context : len(raw) - context]
+    return channels_by(stage, volumes, inside, rules)[:, context : len(inside) - context]
+
+
+def _kept(volumes: torch.Tensor, dropout: float, rng: np.random.Generator) -> list[int]:
+    """Which volumes [n, k, j, i] are shown: of those that are there (the others are NaN) the first always, each later one
+    but for the share `dropout`; and for that share of the samples the later ones end somewhere, as those of a shorter
+    acquisition do."""
+    there = [n for n in range(len(volumes)) if not bool(volumes[n, 0, 0, 0].isnan())]
+    if dropout <= 0 or len(there) == 1:
+        return there
+    end = int(rng.integers(1, len(there))) if rng.random() < dropout else len(there)
+    return [n for n in there[:end] if n == 0 or rng.random() >= dropout]
 
 
 def _drawn(augment: Augment, dims: int, rng: np.random.Generator) -> Look:
@@ -90,13 +112,21 @@ def _drawn(augment: Augment, dims: int, rng: np.random.Generator) -> Look:
 
 
 def _worn(
-    unit: torch.Tensor, look: Look, spacing_mm: tuple[float, float, float], rng: np.random.Generator
-) -> torch.Tensor:
-    """Gamma, bias field, blur, thick slices, noise, in the order in which a scanner makes them."""
+    units: Sequence[torch.Tensor], look: Look, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> list[torch.Tensor]:
+    """Gamma, bias field, blur, thick slices, noise, in the order in which a scanner makes them. Only noise differs between
+    the volumes of one scan."""
+    field = torch.from_numpy(rng.normal(0, look.bias, (1, 1, 3, 4, 4))).float() if look.bias > 0 else None
+    return [_worn_alone(unit, look, field, spacing_mm, rng) for unit in units]
+
+
+def _worn_alone(
+    unit: torch.Tensor, look: Look, field: torch.Tensor | None, spacing_mm: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> torch.Tensor:  # fmt: skip
     if look.gamma != 1.0:
         unit = unit**look.gamma
-    if look.bias > 0:
-        field = torch.from_numpy(rng.normal(0, look.bias, (1, 1, 3, 4, 4))).float()
+    if field is not None:
         unit = unit * functional.interpolate(field, unit.shape, mode="trilinear", align_corners=True)[0, 0].exp()
     if look.blur_mm > 0:
         unit = blurred(

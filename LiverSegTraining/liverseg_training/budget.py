@@ -48,7 +48,7 @@ def training_bytes(experiment: Experiment, batch: int, window: IntTriple) -> flo
     answers = sum(head.nbytes for head in heads)
     weights = sum(p.nbytes for p in network.parameters()) * _COPIES.get(experiment.optim.kind, _ADAM_COPIES)
     half = 0.5 if experiment.experiment.amp != "off" else 1.0
-    return semi_of(experiment.semi).networks * float(half * layers + weights + 3 * answers)
+    return len(semi_of(experiment.semi).seeds) * float(half * layers + weights + 3 * answers)
 
 
 @contextmanager

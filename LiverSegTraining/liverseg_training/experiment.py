@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from liverseg_core.errors import InputError
-from liverseg_core.model_card import Stage, frozen
+from liverseg_core.model_card import Stage, frozen, last_echo
 
+from .demands import demand, known_keys, one_of
 from .sections import (
     Augment,
     Card,
@@ -24,12 +25,9 @@ from .sections import (
     Run,
     Sampler,
     Schedule,
-    Semi,
     Split,
-    demand,
-    known_keys,
-    one_of,
 )  # fmt: skip
+from .semi.section import Semi
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -82,6 +80,7 @@ class Experiment:
             options=self.network.options,
             dims=self.network.dims,
             channels=self.preprocess.channels,
+            optional=tuple(c for c in self.preprocess.channels if last_echo([c]) > 1 and self.augment.echo_dropout > 0),
             labels=self.data.labels,
             spacing_mm=tuple(mm or None for mm in self.preprocess.spacing_mm),  # type: ignore[arg-type]
             window=self.infer.window,
@@ -90,6 +89,8 @@ class Experiment:
             normalisation=self.preprocess.normalisation,
             crop=self.preprocess.crop,
             margin_mm=self.preprocess.margin_mm,
+            inside=self.preprocess.inside,
+            reach_mm=self.preprocess.reach_mm,
             mirror=tuple(sorted(axis for axis, share in self.augment.flip.items() if share > 0 and axis != "i")),
             post=self.post,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from liverseg_core.errors import InputError, OutputError
 from liverseg_core.inference import device_named
-from liverseg_core.model_card import Measured, ModelCard
+from liverseg_core.model_card import Measured, ModelCard, Stage
 from liverseg_core.models import empty_network, load_model, save_model
 from liverseg_core.phases import PHASES
 from torch import nn
@@ -20,6 +20,7 @@ from .checkpoints import BEST, LAST, Checkpoint, load_checkpoint
 from .diary import say
 from .experiment import Experiment
 from .fit import cached_sides
+from .fusing import in_use
 from .looks import Looks
 
 _MOST_LOSS = 0.002  # of DSC, that 8 bits may cost; otherwise the weights are kept in 16
@@ -42,8 +43,9 @@ def export(
         raise OutputError(f"{folder} already holds files; choose another --out or add --overwrite")
     refuse_recipes(experiments)
     checkpoints = [kept_checkpoint(experiment) for experiment in experiments]
-    states = [exported_state(e, c) for e, c in zip(experiments, checkpoints)]
-    card = _card(experiments, checkpoints, name)
+    forms = [exported(e, c) for e, c in zip(experiments, checkpoints)]
+    states = [state for _, state in forms]
+    card = _card(experiments, checkpoints, name, [stage for stage, _ in forms])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         room = Path(place)
@@ -66,19 +68,34 @@ def kept_checkpoint(experiment: Experiment) -> Checkpoint:
     return load_checkpoint(best if experiment.eval.every and best.exists() else experiment.out_dir / LAST)
 
 
-def exported_state(experiment: Experiment, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The first network's average, or the network itself where none was kept; InputError where it fits another one."""
-    state = (checkpoint.averages if experiment.experiment.ema > 0 else checkpoint.networks)[0]
-    problem = empty_network(experiment.stage()).load_state_dict(state, strict=False)
-    if problem.missing_keys or problem.unexpected_keys:
-        raise InputError(f"the checkpoint of {experiment.experiment.name} is of another network; train it again")
-    return state
+def exported(experiment: Experiment, checkpoint: Checkpoint) -> tuple[Stage, dict[str, torch.Tensor]]:
+    """The stage as it is used and its weights: the first network's average, or the network itself where none was kept;
+    every network's as an ensemble where the experiment says so. InputError where they fit another one."""
+    states = checkpoint.averages if experiment.experiment.ema > 0 else checkpoint.networks
+    stage = experiment.stage()
+    for state in states:
+        problem = empty_network(stage).load_state_dict(state, strict=False)
+        if problem.missing_keys or problem.unexpected_keys:
+            raise InputError(f"the checkpoint of {experiment.experiment.name} is of another network; train it again")
+    every = len(states) > 1 and experiment.semi.export == "average"
+    return together([in_use(stage, state) for state in (states if every else states[:1])])
+
+
+def together(members: Sequence[tuple[Stage, dict[str, torch.Tensor]]]) -> tuple[Stage, dict[str, torch.Tensor]]:
+    """Several networks of one stage as the stage of their ensemble; one stays as it is."""
+    stage, state = members[0]
+    if len(members) == 1:
+        return stage, state
+    options = {"of": stage.network, "members": len(members), "options": stage.options}
+    joined = {f"members.{n}.{key}": value for n, (_, own) in enumerate(members) for key, value in own.items()}
+    return replace(stage, network="ensemble", options=options), joined
 
 
 def filled_network(experiment: Experiment) -> nn.Module:
     """The network that `export` would write, in full precision."""
-    network = empty_network(experiment.stage())
-    network.load_state_dict(exported_state(experiment, kept_checkpoint(experiment)))
+    stage, state = exported(experiment, kept_checkpoint(experiment))
+    network = empty_network(stage)
+    network.load_state_dict(state)
     return network.eval()
 
 
@@ -88,15 +105,15 @@ def loss_of_8_bits(
     """The largest loss of DSC of any stage on its validation cases at the cached grid, and the sentence that says so;
     0 and the reason where it cannot be measured."""
     worst, count = 0.0, 0
-    rounded = load_model(folder).networks
-    for experiment, state, low in zip(experiments, states, rounded):
+    rounded = load_model(folder)
+    for experiment, state, stage, low in zip(experiments, states, rounded.card.stages, rounded.networks):
         try:
             looks = Looks(experiment, cached_sides(experiment).validation, device_named(experiment.experiment.device))
         except InputError as problem:
             return 0.0, f"what 8 bits cost was not measured: {problem}"
         if not looks.sources:
             return 0.0, "what 8 bits cost was not measured: there is no validation case"
-        whole = empty_network(experiment.stage())
+        whole = empty_network(stage)
         whole.load_state_dict(state)
         worst, count = max(worst, looks(whole).score - looks(low).score), count + len(looks.sources)
     kept = "" if worst < _MOST_LOSS else ", so the weights are kept in 16"
@@ -111,12 +128,14 @@ def refuse_recipes(experiments: Sequence[Experiment]) -> None:
             )
 
 
-def _card(experiments: Sequence[Experiment], checkpoints: Sequence[Checkpoint], name: str) -> ModelCard:
+def _card(
+    experiments: Sequence[Experiment], checkpoints: Sequence[Checkpoint], name: str, stages: Sequence[Stage]
+) -> ModelCard:
     own = experiments[-1].card
     return ModelCard(
         name=name,
         version=own.version,
-        stages=tuple(experiment.stage() for experiment in experiments),
+        stages=tuple(stages),
         fit_phases=own.fit_phases,
         licence=own.licence,
         date=datetime.now(timezone.utc).date().isoformat(),

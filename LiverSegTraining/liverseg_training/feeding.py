@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .augment import shown
 from .experiment import Experiment
-from .sampling import BatchSampler
+from .sampling import Batch
 
 _MOST_WORKERS = 8
 
@@ -34,10 +35,19 @@ class Shown:
         return Shown(*(t.pin_memory() for t in (self.image, self.target, self.known)))
 
 
+class Drawing(Protocol):
+    """What draws batches, and how many samples there are to see."""
+
+    @property
+    def samples(self) -> int: ...
+
+    def batch(self, rng: np.random.Generator) -> Batch: ...
+
+
 class Feed(Dataset[tuple[Shown, ...]]):
     """The batches of step n, as many as are accumulated: every draw depends on (seed, n) alone."""
 
-    def __init__(self, experiment: Experiment, sampler: BatchSampler) -> None:
+    def __init__(self, experiment: Experiment, sampler: Drawing) -> None:
         self.sampler, self.stage, self.augment = sampler, experiment.stage(), experiment.augment
         self.seed, self.accumulate = experiment.experiment.seed, experiment.experiment.accumulate
 

@@ -13,17 +13,18 @@ from liverseg_core.errors import InputError
 
 from .budget import shortage_told
 from .cache import CachedCase, cached
-from .cases import data_folder, list_cases
+from .cases import data_folder
 from .checkpoints import BEST, LAST, load_checkpoint, save_checkpoint
 from .diary import Diary, keep_batch, say
 from .experiment import Experiment
 from .feeding import Feed, Shown, fed
+from .layouts import cases_of
 from .looks import Looks, Seen
 from .losses import SegmentationLoss
 from .provenance import provenance, save_provenance
 from .rates import Moment, turn
-from .sampling import BatchSampler
 from .semi import SemiSupervision, semi_of
+from .semi.streams import streams_of
 from .splits import refuse_twins, split_cases
 from .trainee import Trainee, begun, device_for, new_trainee
 
@@ -83,7 +84,7 @@ def learned(trainee: Trainee, batch: Shown, teacher: Teacher, at: Moment, share:
     with trainee.short():
         answers = [network(batch.image) for network in trainee.networks]
     supervised = [teacher.loss_of(heads, batch.target, batch.known, at.epoch) for heads in answers]
-    loss, unlabelled = torch.stack(supervised).sum(), teacher.semi(answers, at)
+    loss, unlabelled = torch.stack(supervised).sum(), teacher.semi(answers, batch.known, at)
     loss = (loss if unlabelled is None else loss + unlabelled) / share
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -104,8 +105,7 @@ def looked(trainee: Trainee, looks: Looks, experiment: Experiment, done: int, sc
 
 def _room(experiment: Experiment, sides: Sides, device: torch.device) -> tuple[Feed, Looks, Teacher]:
     """Where batches come from, who looks, and who teaches."""
-    stage, loss = experiment.stage(), experiment.loss
-    sampler = BatchSampler(sides.training, stage, experiment.sampler, experiment.augment, experiment.data.weights)
+    loss, sampler = experiment.loss, streams_of(experiment, sides.training)
     looks = Looks(experiment, sides.validation if experiment.eval.every else (), device)
     teacher = Teacher(
         SegmentationLoss(loss.terms, loss.supervision, loss.deep), semi_of(experiment.semi), experiment.out_dir
@@ -116,7 +116,7 @@ def _room(experiment: Experiment, sides: Sides, device: torch.device) -> tuple[F
 def cached_sides(experiment: Experiment) -> Sides:
     """Who trains and who validates, cached; made first where the cache lacks them. InputError for a leak."""
     folder = data_folder(experiment.data.folder)
-    parts = split_cases(list_cases(folder, experiment.data.include), experiment.split, folder)
+    parts = split_cases(cases_of(folder, experiment.data), experiment.split, folder)
     place, merge = Path(experiment.data.cache), experiment.data.merge
     training, validation = (
         tuple(cached(case, experiment.stage(), experiment.preprocess, merge, place) for case in side)

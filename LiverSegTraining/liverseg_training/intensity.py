@@ -5,13 +5,14 @@ In use a stage normalises all that it is given; a patch or a slice alone would b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from liverseg_core.model_card import Stage
+from liverseg_core.model_card import Stage, last_echo
 from liverseg_core.phases import CT_RANGE_HU
-from liverseg_core.preparation import NORMALISATIONS, Normaliser
+from liverseg_core.preparation import NORMALISATIONS, Normaliser, channel_of
 
 from .cache import CachedCase
 
@@ -33,19 +34,27 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """Darkest and (nearly) brightest value of a case, and its normalisation."""
+    """Darkest and (nearly) brightest value of a case, and its normalisation; the same of each other volume it has."""
 
     low: float
     high: float
     rule: Line
+    others: tuple[Scale, ...] = ()
+
+    @property
+    def volumes(self) -> tuple[Scale, ...]:
+        return (self, *self.others)
 
 
 def scale_of(case: CachedCase, stage: Stage) -> Scale:
-    volume = torch.from_numpy(np.array(case.image, np.float32))
-    inside = torch.zeros(volume.shape, dtype=torch.bool)
+    inside = torch.zeros(case.image.shape, dtype=torch.bool)
     inside[tuple(slice(int(a), int(b)) for a, b in zip(case.first, case.last))] = True
-    low, high = CT_RANGE_HU if case.modality == "CT" else reach(volume[inside])
-    return Scale(low, high, line_of(rule_for(stage, case.modality), volume, inside))
+    made = []
+    for held in (volume for volume in case.volumes if volume is not None):
+        volume = torch.from_numpy(np.array(held, np.float32))
+        low, high = CT_RANGE_HU if case.modality == "CT" else reach(volume[inside])
+        made.append(Scale(low, high, line_of(rule_for(stage, case.modality), volume, inside)))
+    return replace(made[0], others=tuple(made[1:]))
 
 
 def line_of(rule: Normaliser, volume: torch.Tensor, inside: torch.Tensor) -> Line:
@@ -65,6 +74,20 @@ def rule_for(stage: Stage, modality: str) -> Normaliser:
     """The row of NORMALISATIONS for a modality; a stage that knows one modality normalises everything its way."""
     table = stage.normalisation
     return NORMALISATIONS[table.get(modality) or next(iter(table.values()))]
+
+
+def channels_by(
+    stage: Stage, volumes: Sequence[torch.Tensor | None], inside: torch.Tensor, rules: Sequence[Normaliser]
+) -> torch.Tensor:
+    """Every channel of the stage [channel, k, j, i], as the corridor makes them, each volume by a rule of its own; zero where
+    a volume is missing. The first volume is always there."""
+    laid = [(inside if volume is None else volume).numpy() for volume in volumes]
+    made = []
+    for name in stage.channels:
+        n = last_echo([name]) - 1
+        missing = volumes[n] is None
+        made.append(torch.zeros(inside.shape) if missing else channel_of(name, laid, inside, rules[n]))
+    return torch.stack(made)
 
 
 def reach(values: torch.Tensor) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from liverseg_core.inference import infer
 from liverseg_core.labels import LABELS
 from liverseg_core.model_card import Stage
 from liverseg_core.phases import CT_RANGE_HU
-from liverseg_core.preparation import channel_of
+from liverseg_core.preparation import channels_of
 from liverseg_core.records import LabelMask, PreparedScan
 from liverseg_core.reporting.marks import inked, outline
 from liverseg_core.restoration import decided
@@ -29,6 +29,7 @@ from torch import nn
 from .cache import CachedCase
 from .experiment import Experiment
 from .intensity import reach, rule_for
+from .organ import kept_inside, veiled
 from .sampling import Source
 from .sections import Eval
 from .views import cut, plain_view
@@ -116,7 +117,7 @@ def drawn_by(form: FastForm, source: Source, device: torch.device) -> tuple[Labe
     """What the network draws at the cached grid, the reference there, and grey values [k, j, i]."""
     prepared, codes, grey = shown_whole(source)
     logits = infer(prepared, source.stage, form, device=device)
-    ours = clean(decided(logits, source.stage.sure), source.stage.post)
+    ours = clean(kept_inside(decided(logits, source.stage.sure), codes, source.stage), source.stage.post)
     return ours, LabelMask(codes, prepared.grid), grey
 
 
@@ -141,12 +142,14 @@ def shown_whole(source: Source) -> tuple[PreparedScan, np.ndarray, np.ndarray]:
     region = _region(source)
     first, size = np.array([s.start for s in region[0]]), np.array([s.stop - s.start for s in region[0]])
     image, _, codes, inside = cut(case, plain_view(first, size, case.first, case.last), stage.labels)
-    raw, within = image[0, 0], inside[0, 0]
+    laid, within = image[0, [v is not None for v in case.volumes]], inside[0, 0]
     if case.modality == "CT":
-        raw = torch.where(within, raw, CT_RANGE_HU[0])
-    rule = rule_for(stage, case.modality)
-    channels = torch.stack([channel_of(name, [raw.numpy()], within, rule) for name in stage.channels])
-    return PreparedScan(channels[None], region[1]), codes[0, 0].numpy(), raw.numpy()
+        laid = torch.where(within, laid, CT_RANGE_HU[0])
+    if stage.inside:
+        air = CT_RANGE_HU[0] if case.modality == "CT" else float(laid[0].min())
+        laid = veiled(laid, codes[0, 0], stage, case.spacing_mm, stage.reach_mm, air)
+    channels = channels_of(stage, list(laid.numpy()), within, rule_for(stage, case.modality))
+    return PreparedScan(channels[None], region[1]), codes[0, 0].numpy(), laid[0].numpy()
 
 
 def _region(source: Source) -> tuple[tuple[slice, slice, slice], Grid]:

@@ -13,7 +13,8 @@ from monai.losses import DiceLoss, TverskyLoss
 from torch import nn
 from torch.nn import functional
 
-from .sections import DEEP, LOSS_TERMS, known_row
+from .demands import known_row
+from .sections import DEEP, LOSS_TERMS
 
 _UNKNOWN = -1e4  # a logit that cannot win
 
@@ -122,7 +123,13 @@ class SegmentationLoss(nn.Module):
     def forward(
         self, heads: Sequence[torch.Tensor], target: torch.Tensor, known: torch.Tensor, epoch: int = 0
     ) -> torch.Tensor:
-        """`heads` are logits [n, labels, k, j, i], `target` channel numbers [n, 1, k, j, i], `known` bool [n, labels]."""
+        """`heads` are logits [n, labels, k, j, i], `target` channel numbers [n, 1, k, j, i], `known` bool [n, labels]. A
+        sample of which nothing is known, not even its background, does not count at all."""
+        taught = known.any(dim=1)
+        if not bool(taught.all()):
+            heads, target, known = [logits[taught] for logits in heads], target[taught], known[taught]
+        if len(known) == 0:
+            return 0.0 * sum((logits.sum() for logits in heads), torch.zeros((), device=target.device))
         total = torch.zeros((), device=target.device)
         for weight, logits in zip(self.weights_of(len(heads), epoch), heads):
             if weight == 0.0:

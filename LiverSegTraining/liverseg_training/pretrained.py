@@ -1,4 +1,4 @@
-"""A checkpoint of a pre-trained trunk, from a file -> the encoder of a network. Tensors alone are read, never a pickle."""
+"""A checkpoint of a pre-trained network, or of a trunk, from a file -> a network. Tensors and numbers alone are read."""
 
 from __future__ import annotations
 
@@ -6,61 +6,91 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from liverseg_core.errors import ModelError
 from torch import nn
 
 _HEADS = ("classifier.", "fc.", "features.8.", "head.")  # what ImageNet's thousand classes end in
-_WRAPPERS = ("state_dict", "model", "network_weights", "net")  # where checkpoints keep their tensors
+_WRAPPERS = ("state_dict", "model", "network_weights", "net", "averages")  # where checkpoints keep their tensors
 _PREFIXES = ("module.", "encoder.", "_orig_mod.")
+_SCALARS: list[Any] = [  # numbers of NumPy, which nnU-Net (and so STU-Net) keeps beside its tensors; nothing else is let in
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype, *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int64)),
+]  # fmt: skip
 _UNCOUNTED = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many tensors came in, which stayed outside (heads), and whether the first convolution was adapted."""
+    """How many tensors came in, which did not (heads, and what is drawn anew), and whether the first convolution was adapted."""
 
     tensors: int
     left_out: tuple[str, ...]
     adapted: bool
 
     def sentence(self) -> str:
-        told = f"{self.tensors} tensors of the encoder were loaded, {len(self.left_out)} of its head left out"
+        told = f"{self.tensors} tensors were loaded, {len(self.left_out)} left out"
         return told + ("; the first convolution was adapted to the number of channels" if self.adapted else "")
 
 
-def load_encoder(network: nn.Module, file: Path) -> Loaded:
-    """Fill `network.encoder` from `file` (.safetensors, or a torch file that holds tensors alone).
+def load_pretrained(network: nn.Module, file: Path, *, encoder: bool = False) -> Loaded:
+    """Fill `network` from a checkpoint of the whole of it (one of a run, or a published one under the network's own
+    names), with `encoder` only that; or its encoder from a checkpoint of a trunk.
 
-    Every tensor of the encoder must be there in its shape: one that is missing, strange or of another shape is a
-    ModelError. Only the first convolution may have another number of input channels: its mean over them is shared out,
-    so that a constant input gives the same answer.
+    Heads are left out where they answer other labels. Every other tensor must be there in its shape: one that is
+    missing, strange or of another shape is a ModelError, and then nothing has changed.
     """
-    encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, nn.Module):
-        raise ModelError(
-            f"{type(network).__name__} has no encoder that a checkpoint could fill; leave `pretrained` out"
-        )
     tensors = _plain(_read(file), file)
+    own = {key: value for key, value in network.state_dict().items() if not key.endswith(_UNCOUNTED)}
+    parts = tuple(getattr(network, "encoder_parts", ("encoder.",) if hasattr(network, "encoder") else ()))
+    if isinstance(getattr(network, "encoder", None), nn.Module) and not any(key.startswith(parts) for key in tensors):
+        return _load_trunk(network, tensors, file)
+    if encoder and not parts:
+        raise ModelError(f"{type(network).__name__} has no encoder that a second network could share; train it afresh")
+    heads = tuple(getattr(network, "head_parts", ()))
+    other = {key for key in tensors if key in own and key.startswith(heads) and tensors[key].shape != own[key].shape}
+    _refuse_strange(tensors, own, file, type(network).__name__)
+    wanted = [key for key in own if (key.startswith(parts) if encoder else key not in other)]
+    _refuse_shapes({key: tensors[key] for key in wanted}, own, file)
+    network.load_state_dict({key: tensors[key] for key in wanted}, strict=False)
+    return Loaded(len(wanted), tuple(key for key in own if key not in wanted), adapted=False)
+
+
+def _load_trunk(network: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> Loaded:
+    """Only the first convolution may have another number of input channels: its mean over them is shared out, so that
+    a constant input gives the same answer."""
+    encoder: nn.Module = network.encoder  # type: ignore[assignment]
     wanted = {key: value for key, value in encoder.state_dict().items() if not key.endswith(_UNCOUNTED)}
     left_out = tuple(key for key in tensors if key not in wanted and key.startswith(_HEADS))
-    strange = [key for key in tensors if key not in wanted and key not in left_out and not key.endswith(_UNCOUNTED)]
-    missing = [key for key in wanted if key not in tensors]
-    if missing or strange:
-        raise ModelError(
-            f"{file} does not fit the encoder: {len(missing)} tensors are missing ({', '.join(missing[:3])} ...) and "
-            f"{len(strange)} are strange ({', '.join(strange[:3])} ...); expected a checkpoint of {type(encoder).__name__}"
-        )
+    _refuse_strange({k: v for k, v in tensors.items() if k not in left_out}, wanted, file, type(encoder).__name__)
     first = next(iter(wanted))
     adapted = _adapted(tensors[first], wanted[first])
     fitting = {**{key: tensors[key] for key in wanted}, first: adapted}
-    wrong = [key for key in wanted if fitting[key].shape != wanted[key].shape]
-    if wrong:
-        shapes = f"{tuple(fitting[wrong[0]].shape)}, expected {tuple(wanted[wrong[0]].shape)}"
-        raise ModelError(f"{file} does not fit the encoder: {wrong[0]} has the shape {shapes}")
+    _refuse_shapes(fitting, wanted, file)
     encoder.load_state_dict(fitting, strict=False)
     return Loaded(len(wanted), left_out, adapted is not tensors[first])
+
+
+def _refuse_strange(
+    tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], file: Path, of: str
+) -> None:
+    strange = [key for key in tensors if key not in wanted and not key.endswith(_UNCOUNTED)]
+    missing = [key for key in wanted if key not in tensors]
+    if missing or strange:
+        raise ModelError(
+            f"{file} does not fit the network: {len(missing)} tensors are missing ({', '.join(missing[:3])} ...) and "
+            f"{len(strange)} are strange ({', '.join(strange[:3])} ...); expected a checkpoint of {of}"
+        )
+
+
+def _refuse_shapes(tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], file: Path) -> None:
+    wrong = next((key for key, tensor in tensors.items() if tensor.shape != wanted[key].shape), None)
+    if wrong is not None:
+        shapes = f"{tuple(tensors[wrong].shape)}, expected {tuple(wanted[wrong].shape)}"
+        raise ModelError(f"{file} does not fit the network: {wrong} has the shape {shapes}")
 
 
 def _read(file: Path) -> object:
@@ -69,7 +99,8 @@ def _read(file: Path) -> object:
             from safetensors.torch import load_file
 
             return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_SCALARS):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"the checkpoint {file} does not exist; network.pretrained names a file") from None
     except pickle.UnpicklingError:
@@ -83,6 +114,7 @@ def _plain(content: object, file: Path) -> dict[str, torch.Tensor]:
     """The tensors by the names of the trunk, whatever they were wrapped in."""
     while isinstance(content, Mapping) and (inner := next((key for key in _WRAPPERS if key in content), None)):
         content = content[inner]
+        content = content[0] if inner == "averages" and isinstance(content, list) and content else content
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ModelError(f"{file} holds no plain table of tensors; save the state_dict of the trunk")
     tensors = {str(key): value.float() if value.is_floating_point() else value for key, value in content.items()}

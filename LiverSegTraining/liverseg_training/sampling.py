@@ -6,20 +6,21 @@ A sampler is a row of SAMPLERS: which block of a case a sample shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from liverseg_core.errors import InputError
-from liverseg_core.labels import LIVER
+from liverseg_core.labels import LESION, LIVER
 from liverseg_core.model_card import Stage
 
 from .cache import CachedCase
 from .intensity import Scale, scale_of
 from .negatives import random_body
+from .organ import organ_codes, with_lesions
 from .sections import Augment, Sampler
-from .views import Part, View, look, random_bend, random_matrix, random_mirror
+from .views import Part, View, look, random_bend, random_matrix, random_mirror, with_absent
 
 # torch 2.13's bf16 convolution on CPUs reads uninitialised memory for the weight gradient when a volume is two
 # slices deep (found by comparing repeated gradients; NaN now and then): three at the coarsest level avoid it.
@@ -35,7 +36,7 @@ class Batch:
     target: torch.Tensor  # uint8 channel numbers of the network's answer; without the slices beside its own
     codes: torch.Tensor  # uint8, every code of the reference, for contrast simulation
     inside: torch.Tensor  # bool, the scan has data here
-    known: torch.Tensor  # bool [n, 1 + labels]
+    known: torch.Tensor  # bool [n, 1 + labels]; nothing, not even the background, of a sample without a reference
     modalities: tuple[str, ...]
     spacing_mm: tuple[tuple[float, float, float], ...]  # (x, y, z) of each sample
     scales: tuple[Scale | None, ...] = ()  # what the whole case says about grey values; None: the block says it
@@ -52,7 +53,7 @@ class Source:
     @cached_property
     def block(self) -> tuple[np.ndarray, np.ndarray]:
         """First and one past the last voxel of the organs."""
-        return _block_of(self.case, self.stage.labels)
+        return _block_of(self.case, organ_codes(self.stage))
 
     @cached_property
     def liver_first(self) -> int:
@@ -61,14 +62,20 @@ class Source:
     @cached_property
     def slices(self) -> np.ndarray:
         """The slices that hold an organ."""
-        return np.flatnonzero(np.isin(self.case.labels, self.stage.labels).any(axis=(1, 2)))
+        return np.flatnonzero(self._sought.any(axis=(1, 2)))
 
     @cached_property
     def spots(self) -> np.ndarray:
         """Voxels of the organs, evenly thinned to a bearable number, int32 [n, 3]."""
-        places = np.flatnonzero(np.isin(self.case.labels, self.stage.labels))
+        places = np.flatnonzero(self._sought)
         thin = places[:: max(1, len(places) // _SPOTS)]
         return np.stack(np.unravel_index(thin, self.case.labels.shape), axis=1).astype(np.int32)
+
+    @property
+    def _sought(self) -> np.ndarray:
+        """Where the case holds what the stage draws, or else the organ in which that would lie."""
+        held = np.isin(self.case.labels, self.stage.labels)
+        return held if held.any() else np.isin(self.case.labels, organ_codes(self.stage))
 
     @cached_property
     def scale(self) -> Scale:
@@ -130,10 +137,18 @@ _WHOLE = ("organ", "scan")  # what the corridor shows at once: its grey values a
 
 
 class BatchSampler:
-    """Draws cases by modality share, and blocks as the sampler's row says."""
+    """Draws cases by the share of their phase or modality, and blocks as the sampler's row says. The references of
+    `hidden` cases are replaced by nothing before anything looks at them."""
 
     def __init__(
-        self, cases: Sequence[CachedCase], stage: Stage, sampler: Sampler, augment: Augment, shares: Mapping[str, float]
+        self,
+        cases: Sequence[CachedCase],
+        stage: Stage,
+        sampler: Sampler,
+        augment: Augment,
+        shares: Mapping[str, float],
+        *,
+        hidden: bool = False,
     ) -> None:
         if not cases:
             raise InputError("no training cases: the split leaves nothing to train on")
@@ -143,10 +158,11 @@ class BatchSampler:
             raise InputError(
                 f"sampler {sampler.kind} does not fit a {stage.dims}-D network; 2-D ones take slice, 3-D ones the others"
             )
-        self.cases, self.stage, self.sampler, self.augment = tuple(cases), stage, sampler, augment
-        self.sources = tuple(Source(case, stage) for case in cases)
-        modalities = [case.modality for case in cases]
-        weight = np.array([shares.get(m, 1.0) / modalities.count(m) for m in modalities])
+        self.stage, self.sampler, self.augment, self.hidden = stage, sampler, augment, hidden
+        self.cases = tuple(_without_reference(case) if hidden else case for case in cases)
+        self.sources = tuple(Source(case, stage) for case in self.cases)
+        groups = [case.case.phase if case.case.phase in shares else case.modality for case in cases]
+        weight = np.array([shares.get(group, 1.0) / groups.count(group) for group in groups])
         self.weights = weight / weight.sum()
 
     @property
@@ -164,9 +180,11 @@ class BatchSampler:
         size = np.max(sizes, axis=0)
         for n, view, nothing in zip(chosen, views, empty):
             case = self.cases[n]
-            parts.append(_empty(size, case.spacing_mm, rng) if nothing else self._look(case, view, size))
+            part, made = (_empty(size, case, rng), False) if nothing else self._look(case, view, size, rng)
+            parts.append(part)
             modalities.append("CT" if nothing else case.modality)
-            known.append([True, *(nothing or code in case.case.annotated for code in self.stage.labels)])
+            annotated = {*case.case.annotated, *([LESION] if made else [])}
+            known.append([not self.hidden, *(nothing or code in annotated for code in self.stage.labels)])
             scales.append(None if nothing or self.sampler.kind in _WHOLE else self.sources[n].scale)
         image, target, codes, inside = (t[0] if len(t) == 1 else torch.cat(t) for t in zip(*parts))
         context = context_of(self.stage)
@@ -174,8 +192,14 @@ class BatchSampler:
         spacings = tuple(self.cases[n].spacing_mm for n in chosen)
         return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacings, tuple(scales))
 
-    def _look(self, case: CachedCase, view: View, size: np.ndarray) -> Part:
-        return look(case, view, size, self.stage.labels, codes=self.augment.simulate > 0)
+    def _look(self, case: CachedCase, view: View, size: np.ndarray, rng: np.random.Generator) -> tuple[Part, bool]:
+        """What the view shows, and whether lesions were made up in it."""
+        share = self.augment.lesions if case.modality == "CT" else 0.0
+        codes = self.augment.simulate > 0 or share > 0 or self.stage.inside > 0
+        part = look(case, view, size, self.stage.labels, codes=codes)
+        if share == 0 or rng.random() >= share:
+            return part, False
+        return with_lesions(part, case.spacing_mm, self.stage.labels, rng)
 
     def _view(self, source: Source, rng: np.random.Generator) -> View:
         """The block and the turn it is seen through."""
@@ -199,6 +223,12 @@ def context_of(stage: Stage) -> int:
     return max((abs(int(name[5:])) for name in stage.channels if name.startswith("slice")), default=0)
 
 
+def _without_reference(case: CachedCase) -> CachedCase:
+    """The same scan; its labels are zeros, of which none is known to be right."""
+    labels = np.broadcast_to(np.zeros((), np.uint8), case.labels.shape)
+    return replace(case, case=replace(case.case, annotated=()), labels=labels)
+
+
 def _snapped(source: Source, first: np.ndarray, last: np.ndarray, sampler: Sampler, rng: np.random.Generator) -> Place:
     """The block as far as the imitated scan goes, in whole steps of the network, as the corridor snaps it."""
     stage, shape = source.stage, source.shape
@@ -220,11 +250,11 @@ def _in_plane(source: Source, sampler: Sampler, rng: np.random.Generator) -> tup
     return j, i
 
 
-def _empty(size: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Part:
+def _empty(size: np.ndarray, case: CachedCase, rng: np.random.Generator) -> Part:
     """A body without organs, all of it inside the scan."""
     k, j, i = (int(n) for n in size)
     nothing = torch.zeros((1, 1, k, j, i), dtype=torch.uint8)
-    return random_body((k, j, i), spacing_mm, rng)[None, None], nothing, nothing, nothing == 0
+    return with_absent(random_body((k, j, i), case.spacing_mm, rng)[None, None], case), nothing, nothing, nothing == 0
 
 
 def _block_of(case: CachedCase, labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

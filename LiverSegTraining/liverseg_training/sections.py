@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
-from liverseg_core.errors import InputError
+from .demands import demand, known_row, one_of
+from .layouts import names as layouts
 
 Pair = tuple[float, float]
 LOSS_TERMS: Mapping[str, tuple[str, ...]] = {  # kind of a term -> what else its row may hold (losses.py makes them)
@@ -55,6 +55,7 @@ class Data:
     """[data]"""
 
     folder: str = ""  # default: $LIVERSEG_DATA
+    also: tuple[str, ...] = ()  # further data folders, read beside it
     layout: str = "cases"
     cache: str = "cache"
     labels: tuple[int, ...] = (1, 3, 4, 5)  # what the network answers
@@ -63,14 +64,16 @@ class Data:
     weights: Mapping[str, float] = field(default_factory=dict)  # modality -> share of the drawn cases
 
     def __post_init__(self) -> None:
-        one_of("data.layout", self.layout, ("cases",))
+        one_of("data.layout", self.layout, layouts())
+        lost = {int(code) for code in self.merge} & set(self.labels)
+        demand(not lost, f"data.merge takes {sorted(lost)} away, which data.labels asks for: set data.merge = {{}}")
         for modality in self.weights:
             one_of("data.weights", modality, ("CT", "MR"))
 
 
 @dataclass(frozen=True)
 class Split:
-    """[split]: by patient. fixed: `file` names the validation cases. ratio: shares that train, validate, and do neither.
+    """[split]: by patient. fixed: `file` names the validation cases. layout: the data set's own parts. ratio: shares that train, validate, and do neither.
     kfold: the fold `fold` of `folds` validates. Both deal patients out evenly for each phase, in an order of `seed`."""
 
     kind: str = "fixed"
@@ -82,7 +85,7 @@ class Split:
     exclude: tuple[str, ...] = ()  # case ids, with wildcards, that are on neither side
 
     def __post_init__(self) -> None:
-        one_of("split.kind", self.kind, ("fixed", "ratio", "kfold"))
+        one_of("split.kind", self.kind, ("fixed", "layout", "ratio", "kfold"))
         demand(self.folds >= 2, f"split.folds must be 2 or more, not {self.folds}")
         demand(
             0 <= self.fold < self.folds,
@@ -107,6 +110,8 @@ class Preprocess:
     channels: tuple[str, ...] = ("image",)
     crop: str = "none"
     margin_mm: float = 0.0
+    inside: int = 0  # a code of the stage before that this one draws into; 0: none
+    reach_mm: float = 0.0  # further than this from it the network sees air; in training, half to twice as far
     resize: tuple[int, ...] = ()
     zoom: tuple[float, ...] = ()
 
@@ -121,19 +126,13 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Network:
-    """[network]: `pretrained` is a checkpoint that fills the encoder before the first step."""
+    """[network]: `pretrained` is a checkpoint that fills it before the first step: of a trunk (its encoder), or of the
+    whole, a run's best.pt among them."""
 
     kind: str
     dims: int = 3
     options: Mapping[str, Any] = field(default_factory=dict)
     pretrained: str = ""
-
-
-@dataclass(frozen=True)
-class Semi:
-    """[semi]: what unlabelled cases add to the loss (semi.KINDS)."""
-
-    kind: str = "none"
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,7 @@ class Sampler:
 
     kind: str = "organ"
     batch: int = 1
+    unlabelled: int = 0  # slice, slab, patch: samples of cases without a reference beside them, drawn from everywhere
     jitter_mm: float = 20.0  # organ: each face of the block moves by up to this
     partial: float = 0.15  # organ, scan: share of samples in which the scan ends inside the block
     below: float = 0.0  # organ, scan: share in which the scan ends below the liver
@@ -170,7 +170,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         one_of("sampler.place", self.place, ("random", "centre"))
-        demand(self.batch > 0, "sampler.batch must be positive")
+        demand(self.batch > 0 and self.unlabelled >= 0, "sampler.batch must be positive, unlabelled not negative")
 
 
 @dataclass(frozen=True)
@@ -190,10 +190,18 @@ class Augment:
     noise: float = 0.0  # largest standard deviation, in units of the image's own
     blur_mm: float = 0.0
     thick_mm: float = 0.0  # thickest slice that is imitated
+    lesions: float = (
+        0.0  # share of CT samples in whose liver lesions are made up (lesions.py); what else is liver is none
+    )
+    echo_dropout: float = 0.0  # share of later echoes left out, and of scans whose echoes end early; never the first
 
     def __post_init__(self) -> None:
         for axis in self.flip:
             one_of("augment.flip", axis, ("j", "k", "i"))
+        demand(
+            0 <= self.echo_dropout < 1,
+            f"augment.echo_dropout must be 0 or more and less than 1, not {self.echo_dropout}",
+        )
 
 
 @dataclass(frozen=True)
@@ -273,26 +281,3 @@ class Card:
     intended_use: str = ""
     known_failures: tuple[str, ...] = ()
     research: bool = False  # the reproduction of a published system
-
-
-def known_keys(raw: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
-    for key in raw:
-        if key not in allowed:
-            near = get_close_matches(key.lower(), allowed, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}"
-            raise InputError(f"{where}: unknown key {key!r}; {hint}")
-
-
-def known_row(row: Mapping[str, Any], table: Mapping[str, Sequence[str]], where: str, *always: str) -> None:
-    """A table {kind, ...} whose kind is a key of `table` and whose other keys are those of that row."""
-    one_of(f"{where}.kind", str(row.get("kind", "")), tuple(table))
-    known_keys(row, ("kind", *always, *table[row["kind"]]), f"{where} {row['kind']}")
-
-
-def one_of(where: str, value: str, allowed: Sequence[str]) -> None:
-    demand(value in allowed, f"{where} must be one of {', '.join(allowed)}, not {value!r}")
-
-
-def demand(condition: bool, sentence: str) -> None:  # noqa: FBT001
-    if not condition:
-        raise InputError(sentence)

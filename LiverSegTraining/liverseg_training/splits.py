@@ -15,7 +15,7 @@ from liverseg_core.errors import InputError
 from .cases import Case
 from .sections import Split
 
-_NEVER = "lesion_test_never_in_shipped_training"  # of a split file: cases that are on neither side
+NEVER = "lesion_test_never_in_shipped_training"  # of a split file: cases that are on neither side
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ def split_cases(cases: Iterable[Case], split: Split, folder: Path) -> Parts:
             tuple(c for c in every if c.id not in held | never),
             tuple(c for c in every if c.id in held),
         )
+    elif split.kind == "layout":
+        parts = Parts(*(tuple(c for c in every if c.part == part) for part in ("training", "validation")))
+        if not parts.training or not parts.validation:
+            raise InputError("the data set has no split of its own; choose split.kind fixed, ratio or kfold")
     else:
         place = _folds(every, split) if split.kind == "kfold" else _shares(every, split)
         sides = [tuple(c for c in every if place[_patient(c)] == side) for side in (0, 1)]
@@ -73,7 +77,7 @@ def read_split(split_file: Path) -> tuple[set[str], set[str]]:
         split = json.loads(split_file.read_text(encoding="utf-8"))
         if isinstance(split, list):
             return set(split), set()
-        return set(split["validation"]), set(split.get(_NEVER, ()))
+        return set(split["validation"]), set(split.get(NEVER, ()))
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise InputError(
             f"{split_file} is not a split ({problem}); expected JSON with a list `validation` of case ids"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from .budget import network_of
 from .checkpoints import Checkpoint
 from .experiment import Experiment
-from .pretrained import load_encoder
+from .pretrained import load_pretrained
 from .rates import optimiser_of
 from .sections import Run
 from .semi import semi_of
@@ -75,10 +76,9 @@ class Trainee:
 
 
 def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
-    """Fresh weights under the experiment's seed; the averages begin as copies."""
-    torch.manual_seed(experiment.experiment.seed)
-    amp, count = experiment.experiment.amp, semi_of(experiment.semi).networks
-    networks = tuple(network_of(experiment).to(device).train() for _ in range(count))
+    """Fresh weights under the experiment's seed, for each network its own; the averages begin as copies."""
+    amp, seeds = experiment.experiment.amp, semi_of(experiment.semi).seeds
+    networks = tuple(_drawn(experiment, seed).to(device).train() for seed in seeds)
     averages = tuple(network_of(experiment).to(device).train().requires_grad_(requires_grad=False) for _ in networks)
     _copy(averages, networks)
     optimiser = optimiser_of(networks, experiment.optim)
@@ -87,11 +87,19 @@ def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
 
 
 def begun(trainee: Trainee, experiment: Experiment) -> list[str]:
-    """Fill the encoders from `network.pretrained`, and say what came in."""
-    if not experiment.network.pretrained:
-        return []
-    told = [load_encoder(network, Path(experiment.network.pretrained)).sentence() for network in trainee.networks]
-    _copy(trainee.averages, trainee.networks)
+    """Fill the networks from `network.pretrained`, and say what came in: a checkpoint of the whole fills the first one,
+    and the encoder alone of any other, so that they differ. InputError for two networks that begin alike."""
+    told = []
+    if experiment.network.pretrained:
+        file = Path(experiment.network.pretrained)
+        loaded = [load_pretrained(network, file, encoder=n > 0) for n, network in enumerate(trainee.networks)]
+        told = [one.sentence() for one in loaded]
+        _copy(trainee.averages, trainee.networks)
+    for one, other in combinations(trainee.networks, 2):
+        if all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values())):
+            raise InputError(
+                "two networks begin with the same weights and would never teach each other; change semi.seeds"
+            )
     return told
 
 
@@ -118,6 +126,11 @@ def described(experiment: Experiment) -> str:
     """What a checkpoint's weights fit."""
     stage = experiment.stage()
     return json.dumps([stage.network, stage.dims, stage.options, stage.channels, stage.labels])
+
+
+def _drawn(experiment: Experiment, seed: int) -> nn.Module:
+    torch.manual_seed(experiment.experiment.seed + seed)
+    return network_of(experiment)
 
 
 def _copy(averages: Sequence[nn.Module], networks: Sequence[nn.Module]) -> None:

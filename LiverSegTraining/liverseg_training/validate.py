@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from liverseg_core.model_card import Measured, ModelCard
 from liverseg_core.models import Model
 from liverseg_core.phases import CT_RANGE_HU, PHASES
 from liverseg_core.pipeline import segment_scan
-from liverseg_core.reading import read_mask, read_scan, take_scan
+from liverseg_core.reading import read_mask, take_scan
 from liverseg_core.records import LabelMask, Scan
 
+from .cache import later_echoes
 from .cases import Case
 from .contrast import HELD_OUT
 from .experiment import Experiment
@@ -31,6 +32,10 @@ from .export import filled_network
 from .fit import cached_sides
 from .looks import drawn_by, ready
 from .sampling import Source
+from .semi.imitated import IMITATED_FROM, IMITATIONS, imitation
+
+IMITATED = "imitated "  # before a phase that was made of another one's grey values
+Family = Callable[[torch.Tensor, torch.Tensor, np.random.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,11 @@ def validate(
 ) -> Iterator[Score]:
     """Scores as they come, of every structure that the reference annotated, on the native grid."""
     for case in cases:
-        scan, reference = read_scan(case.image, case.phase), read_mask(case.labels)
+        scan, reference = case.read()
         if contrast:
             scan = resynthesised(scan, reference, contrast, seed=sum(map(ord, case.id)))
-        result = segment_scan(scan, model, quality=quality, device=device, allow_unfit=True)
+        others = () if contrast else later_echoes(case, scan, *model.card.stages)
+        result = segment_scan(scan, model, quality=quality, device=device, allow_unfit=True, others=others)
         seconds = result.report.seconds["total"]
         yield from _scores(case, contrast or scan.phase, model.card.labels, result.mask, reference, seconds)
 
@@ -92,14 +98,28 @@ def validate_at_network_grid(experiment: Experiment, device: str = "auto") -> It
 
 
 def resynthesised(scan: Scan, reference: LabelMask, contrast: str, seed: int) -> Scan:
-    """The same patient in a contrast family that training never makes."""
-    if contrast not in HELD_OUT:
-        raise InputError(f"unknown contrast {contrast!r}; held-out families: {', '.join(HELD_OUT)}")
+    """The same patient in a contrast family that training never makes, or as an imitated phase."""
+    family = HELD_OUT.get(contrast) or imitation_named(contrast.removeprefix(IMITATED), scan)
     voxels = scan.voxels.astype(np.float32)
     low, high = CT_RANGE_HU if PHASES[scan.phase].modality == "CT" else np.percentile(voxels, (0.5, 99.8))
     unit = torch.from_numpy(np.clip((voxels - low) / (high - low), 0, 1).astype(np.float32))
-    drawn = HELD_OUT[contrast](unit, torch.from_numpy(reference.voxels), np.random.default_rng(seed))
+    drawn = family(unit, torch.from_numpy(reference.voxels), np.random.default_rng(seed))
     return take_scan(drawn.numpy() * 1000, scan.grid, phase="mr_unknown", source=f"{scan.source} as {contrast}")
+
+
+def contrasts(name: str) -> tuple[str, ...]:
+    """What `--contrast NAME` stands for: `all` held-out families, every `imitated` phase, or itself."""
+    return {"all": tuple(HELD_OUT), "imitated": tuple(f"{IMITATED}{phase}" for phase in IMITATIONS)}.get(name, (name,))
+
+
+def imitation_named(phase: str, scan: Scan) -> Family:
+    """One row of IMITATIONS as a contrast family; InputError for a scan or a name that has none."""
+    if phase not in IMITATIONS:
+        known = (*HELD_OUT, *(f"{IMITATED}{key}" for key in IMITATIONS))
+        raise InputError(f"unknown contrast {phase!r}; held-out families and imitated phases: {', '.join(known)}")
+    if scan.phase not in IMITATED_FROM:
+        raise InputError(f"{scan.source} is {scan.phase}; phases are imitated from {' and '.join(IMITATED_FROM)} alone")
+    return lambda unit, _, rng: imitation(unit, phase, rng)
 
 
 def summary(scores: Sequence[Score], *, by: str = "phase") -> list[dict[str, str | float | int]]:

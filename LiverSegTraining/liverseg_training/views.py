@@ -39,8 +39,9 @@ class View:
 
 
 def look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int], *, codes: bool = True) -> Part:
-    """Image, target, codes and inside of one view, each [1, 1, k, j, i]; `size` may be larger than the view's. Without
-    `codes`, which only simulated contrasts ask for, they are those of the target."""
+    """Image [1, volumes, k, j, i], target, codes and inside of one view, each [1, 1, k, j, i]; `size` may be larger than the
+    view's. Without `codes`, which only simulated contrasts ask for, they are those of the target. A volume that the case
+    does not have is NaN."""
     if view.straight and np.array_equal(size, view.size):
         return cut(case, view, labels)
     bend, half = _bend(view, size), (size - 1) / 2
@@ -50,14 +51,15 @@ def look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int], 
     low = np.clip(np.floor(corners.min(axis=0) - reach).astype(int) - 1, 0, shape - 1)
     high = np.clip(np.ceil(corners.max(axis=0) + reach).astype(int) + 2, low + 1, shape)
     block = tuple(slice(a, b) for a, b in zip(low, high))
-    image, held = (torch.from_numpy(np.array(volume[block])) for volume in (case.image, case.labels))
+    image, held = _blocks_of(case, block), torch.from_numpy(np.array(case.labels[block]))
     inside = _inside(view, size, corners)
     sampled = _through_turn if bend is None and not codes and view.first.min() >= 0 else _through_grid
     seen, shares, near = sampled(image.float(), held, _Way(view, size, low, high - low, bend), labels)
     best, winner = shares.max(dim=1, keepdim=True)
     sure = best > 0.5 if len(labels) == 1 else (best > 0.5) | (best > 1 - shares.sum(1, keepdim=True))
     target = (sure & inside) * (winner + 1).to(torch.uint8)
-    return seen, target, (near * inside).to(torch.uint8) if codes else _codes_of(target, labels), inside
+    own = (near * inside).to(torch.uint8) if codes else _codes_of(target, labels)
+    return with_absent(seen, case), target, own, inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,8 @@ class _Way:
     bend: torch.Tensor | None
 
 
-Sampled = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # image, a share for each label, codes; [1, n, k, j, i]
+# the volumes of the image, a share for each label, codes; [1, n, k, j, i]
+Sampled = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _through_turn(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Sequence[int]) -> Sampled:
@@ -82,7 +85,7 @@ def _through_turn(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Se
     spacing = np.linalg.norm(matrix, axis=0)
     source = Grid(_triple(way.span[::-1]))
     target = Grid(_triple(size), tuple(spacing), tuple(start), tuple((matrix / spacing).ravel()))
-    seen = torch.from_numpy(resampled(image.numpy(), source, target))[None, None]
+    seen = torch.from_numpy(np.stack([resampled(volume.numpy(), source, target) for volume in image]))[None]
     shares = [resampled((held == code).numpy().view(np.uint8), source, target) for code in labels]
     return seen, torch.from_numpy(np.stack(shares))[None], seen
 
@@ -94,12 +97,12 @@ def _through_grid(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Se
     if way.bend is not None:
         grid += way.bend * torch.from_numpy(scale).float()
     grid = grid.flip(-1)[None]
-    stack = torch.stack([image, *((held == code).float() for code in labels)])[None]
+    stack = torch.stack([*image, *((held == code).float() for code in labels)])[None]
     seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
     near = functional.grid_sample(
         held.float()[None, None], grid, mode="nearest", padding_mode="zeros", align_corners=False
     )
-    return seen[:, :1], seen[:, 1:], near
+    return seen[:, : len(image)], seen[:, len(image) :], near
 
 
 def _inside(view: View, size: np.ndarray, corners: np.ndarray) -> torch.Tensor:
@@ -151,21 +154,34 @@ def cut(case: CachedCase, view: View, labels: Sequence[int]) -> Part:
     kept = [np.clip(line, 0, n - 1) for line, n in zip(lines, case.image.shape)]
     low = [int(line.min()) for line in kept]
     block = tuple(slice(a, int(line.max()) + 1) for a, line in zip(low, kept))
-    image, codes = (torch.from_numpy(np.array(volume[block])) for volume in (case.image, case.labels))
+    image, codes = _blocks_of(case, block), torch.from_numpy(np.array(case.labels[block]))
     back = [axis for axis in range(3) if view.matrix[axis, axis] < 0]
     whole = all(bool(line.all()) for line in (*held, *within))
     if whole:
-        image, codes = image.flip(back) if back else image, codes.flip(back) if back else codes
+        if back:
+            image, codes = image.flip([1 + axis for axis in back]), codes.flip(back)
         inside = torch.ones((1, 1, *codes.shape), dtype=torch.bool)
     else:
         index = np.ix_(*(line - a for line, a in zip(kept, low)))
-        image, codes = (torch.from_numpy(np.ascontiguousarray(t.numpy()[index])) for t in (image, codes))
+        image = torch.from_numpy(np.stack([volume.numpy()[index] for volume in image]))
+        codes = torch.from_numpy(np.ascontiguousarray(codes.numpy()[index]))
         inside = _box(held)
         codes = codes * (inside & _box(within))[0, 0]
     target = torch.zeros_like(codes)
     for n, code in enumerate(labels, start=1):
         target[codes == code] = n
-    return image.float()[None, None], target[None, None], codes[None, None], inside
+    return with_absent(image.float()[None], case), target[None, None], codes[None, None], inside
+
+
+def with_absent(seen: torch.Tensor, case: CachedCase) -> torch.Tensor:
+    """The first volumes of a case [1, n, k, j, i], and NaN for the others that channels ask for."""
+    absent = len(case.volumes) - seen.shape[1]
+    return seen if absent == 0 else functional.pad(seen, (0,) * 7 + (absent,), value=torch.nan)
+
+
+def _blocks_of(case: CachedCase, block: tuple[slice, ...]) -> torch.Tensor:
+    """A block of every volume that the case has, [n, k, j, i]."""
+    return torch.from_numpy(np.stack([volume[block] for volume in case.volumes if volume is not None]))
 
 
 def plain_view(first: np.ndarray, size: np.ndarray, begin: np.ndarray, end: np.ndarray) -> View:

@@ -119,12 +119,10 @@ def test_t1_weighting_takes_the_name_away() -> None:
     assert "not PDFF" in value(result, "pdff_median").reason
 
 
-def test_an_empty_liver_and_two_echoes_are_refused() -> None:
+def test_an_empty_liver_and_a_method_that_cannot_be_are_refused() -> None:
     magnitude, _, at = scanned(Tissue())
     with pytest.raises(InputError, match="liver mask is empty"):
         analyse(magnitude, None, at, GRID, np.zeros(SIZE, bool))
-    with pytest.raises(InputError, match="2 echoes give a fat fraction"):
-        analyse(magnitude[:2], None, Protocol(at.te_ms[:2], 3.0), GRID, ball())
     with pytest.raises(InputError, match="needs the phases"):
         analyse(magnitude, None, at, GRID, ball(), Options(method="complex"))
     with pytest.raises(InputError, match="unknown method"):

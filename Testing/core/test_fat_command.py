@@ -139,7 +139,10 @@ def test_files_to_maps_tables_and_a_page(tmp_path: Path, capsys: Any) -> None:
     measured = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "measured.nii.gz"))) > 0
     assert measured.any()
     assert not (measured & (LESION | ~LIVER)).any()
+    assert not (out / "ff.nii.gz").exists()
     for name, row in MAPS.items():
+        if name == "ff":
+            continue
         image = sitk.ReadImage(str(out / f"{name}.nii.gz"))
         assert grid_of(image).matches(GRID)
         assert image.GetMetaData("descrip").endswith(f"unit {row.unit}")
@@ -269,11 +272,29 @@ def test_bad_input_is_one_sentence(more: list[str], code: int, text: str, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_two_echoes_are_no_pdff(tmp_path: Path, capsys: Any) -> None:
-    two = Train(TRAIN.te_ms[:2], 3.0, 8.5, 3.0)
-    arguments = saved(tmp_path, phantom(train=two), phases=False)
-    assert main(["fat", *arguments, "--mask", str(tmp_path / "mask.nii.gz"), "--out", str(tmp_path / "out")]) == 2
-    assert "fat fraction without R2*" in capsys.readouterr().err
+def test_two_echoes_give_a_fat_fraction_that_is_not_called_pdff(tmp_path: Path, capsys: Any) -> None:
+    two, out = Train((1.15, 2.3), 3.0, 8.5, 3.0), tmp_path / "out"
+    arguments = saved(tmp_path, phantom(r2star=0.0, train=two))
+    assert main(["fat", *arguments, "--mask", str(tmp_path / "mask.nii.gz"), "--out", str(out)]) == 0
+    assert "ff_median" in capsys.readouterr().out
+    rows = rows_of(out)
+    assert float(rows["liver", "ff_median"]["value"]) == pytest.approx(12.0, abs=0.4)
+    assert not [quantity for _, quantity in rows if quantity.startswith(("pdff", "r2star", "lic", "steatosis", "iron"))]
+    assert {f.name for f in out.glob("*.nii.gz")} == {f"{name}.nii.gz" for name in ("ff", "water", "fat", "measured")}
+    image = sitk.ReadImage(str(out / "ff.nii.gz"))
+    assert grid_of(image).matches(GRID)
+    assert "no PDFF" in image.GetMetaData("descrip")
+    report, page = json.loads((out / "report.json").read_text()), (out / "report.html").read_text(encoding="utf-8")
+    assert "two_echoes" in {warning["code"] for warning in report["warnings"]}
+    assert "not PDFF" in page
+    assert "PDFF" not in page.replace("not PDFF", "")
+    assert page.count("<svg") == 1
+
+
+def test_no_liver_in_two_echoes_promises_no_pdff_either(tmp_path: Path) -> None:
+    arguments, out = saved(tmp_path, phantom(train=Train((1.15, 2.3), 3.0, 8.5, 3.0)), phases=False), tmp_path / "out"
+    assert main(["fat", *arguments, "--model", drawing_model(tmp_path / "model", 99.0), "--out", str(out)]) == 0
+    assert {quantity.partition("_")[0] for _, quantity in rows_of(out)} == {"ff"}
 
 
 # the pictures

@@ -28,6 +28,7 @@ SMALL = {
     "elanres_msca": {"widths": (8, 8, 16)},
     "dynunet": {"widths": (8, 16, 32)},
     "segresnet": {"width": 8},
+    "ensemble": {"of": "mecse_unet", "options": {"widths": (4, 8, 8)}},
 }
 
 

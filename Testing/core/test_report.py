@@ -20,7 +20,7 @@ from liverseg_core.records import LabelMask, Measurement, Notice, Report, Scan, 
 from liverseg_core.reporting import montage, save_csv, save_json, save_page, three_views
 from liverseg_core.reporting.marks import inked, lettered, outline, written
 from liverseg_core.reporting.page import value_text
-from liverseg_core.reporting.pictures import _Canvas, _spread
+from liverseg_core.reporting.pictures import Canvas, _spread
 from liverseg_core.segments import clean, cut_segments
 from phantoms import GRIDS, bright_liver, ellipsoid
 from scipy import ndimage
@@ -134,6 +134,12 @@ class Reader(HTMLParser):
 BLACK = np.zeros((40, 60, 3), np.uint8)
 
 
+AGREED = (
+    Measurement("liver", "dsc", 0.9571, "1", "", "2TP/(2TP+FP+FN)"),
+    Measurement("lesion", "hd95", math.nan, "mm", "no lesion was found"),
+)
+
+
 def page_of(tmp_path, told: Report, views=BLACK, slices=BLACK) -> str:
     save_page(told, views, slices, tmp_path / "p.html")
     return (tmp_path / "p.html").read_text(encoding="utf-8")
@@ -155,7 +161,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_says_what_it_is(tmp_path)
 
 
 def test_the_page_can_be_read_without_seeing_it(tmp_path) -> None:
-    reader = Reader(page_of(tmp_path, replace(report(Notice("islands", "two")), agreement={"liver": {"dsc": 0.9571}})))
+    reader = Reader(page_of(tmp_path, replace(report(Notice("islands", "two")), agreement=AGREED)))
     assert reader.unclosed == []
     assert not {"script", "link", "iframe", "form"} & {tag for tag, _ in reader.tags}
     assert reader.every("html") == [{"lang": "en"}]
@@ -191,10 +197,12 @@ def test_a_value_is_shown_with_about_three_figures(value: float, text: str) -> N
 
 def test_a_quantity_is_a_row_and_so_is_an_agreement(tmp_path) -> None:
     rows = (Measurement("lesion_12", "pdff_mean", 5.25, "%"),)
-    page = page_of(tmp_path, replace(report(), measurements=rows, agreement={"liver": {"dsc": 0.9571}}))
+    page = page_of(tmp_path, replace(report(), measurements=rows, agreement=AGREED))
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
     assert ["Lesion 12", "pdff mean", "5.25", "%", ""] in cells
     assert ["Liver", "DSC", "0.957", "", ""] in cells
+    assert ["Liver lesion", "HD95", "–", "mm", "no lesion was found"] in cells
+    assert 'title="2TP/(2TP+FP+FN)"' in page
 
 
 def test_the_time_is_one_bar_with_a_named_step_for_every_room(tmp_path) -> None:
@@ -337,7 +345,7 @@ def test_at_most_24_slices_evenly_spaced_from_end_to_end(first: int, last: int) 
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_plane_drawn_from_what_lies_near_it_is_the_plane_of_the_whole_scan(name: str) -> None:
     scan = bright_liver(GRIDS[name])
-    canvas = _Canvas(scan, LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid))
+    canvas = Canvas(scan, LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid))
     for axis in (0, 1, 2):
         plane = canvas.grid.plane(axis, int(canvas.middle[axis]), 0.9)
         grey = resampled(scan.voxels, scan.grid, plane, outside=canvas.low)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-_STOPPABLE = frozenset({"segment", "cohort"})
+_STOPPABLE = frozenset({"segment", "cohort", "fat"})
 
 
 def takes_stop_file(arguments: Sequence[str]) -> bool:
@@ -27,8 +27,10 @@ def segment_arguments(  # noqa: PLR0913 - one keyword an option of the command
     patient: Path | None = None,
     allow_unfit: bool = False,
 ) -> list[str]:
+    """Without the page for people: nobody sees it here, and drawing it takes a second."""
     settings = _settings(phase=phase, model=model, device=device, quality=quality)
-    return ["segment", str(scan), "--out", str(out), *settings, *_path("patient", patient), *_unfit(allow=allow_unfit)]
+    options = [*settings, *_path("patient", patient), *_unfit(allow=allow_unfit)]
+    return ["segment", str(scan), "--out", str(out), "--no-report", *options]
 
 
 def measure_arguments(
@@ -56,6 +58,33 @@ def compare_arguments(
         "compare", str(prediction), str(reference), "--out", str(out), f"--tolerance-mm={tolerance_mm:g}",
         f"--percentile={percentile:g}",
     ]  # fmt: skip
+
+
+def fat_arguments(  # noqa: PLR0913 - one keyword an option of the command
+    echoes: Sequence[Path],
+    out: Path,
+    *,
+    phase: Sequence[Path] = (),
+    mask: Path | None = None,
+    model: str = "auto",
+    te_ms: Sequence[float] = (),
+    field_t: float | None = None,
+    tr_ms: float | None = None,
+    flip_deg: float | None = None,
+    method: str = "auto",
+    device: str = "auto",
+) -> list[str]:
+    """With a `mask` no model is asked; times and field that are not given are left to the files, as are TR and flip angle."""
+    arguments = ["fat", *map(str, echoes), "--out", str(out), *_settings(method=method, device=device)]
+    arguments += _settings(model=model) if mask is None else _path("mask", mask)
+    if phase:
+        arguments += ["--phase-image", *map(str, phase)]
+    if te_ms:
+        arguments.append(f"--echo-times-ms={','.join(f'{time:.9g}' for time in te_ms)}")
+    numbers = {"field-t": field_t}
+    if tr_ms and flip_deg:
+        numbers |= {"tr-ms": tr_ms, "flip-deg": flip_deg}
+    return arguments + [f"--{name}={number:g}" for name, number in numbers.items() if number]
 
 
 def cohort_arguments(

@@ -27,6 +27,12 @@ class Parameters:
     height_cm: Annotated[float, WithinRange(0.0, 250.0)] = 0.0  # 0: not given
     weight_kg: Annotated[float, WithinRange(0.0, 350.0)] = 0.0  # 0: not given
     sex: str = ""
+    field_t: Annotated[float, WithinRange(0.0, 12.0)] = 0.0  # 0: as the scan tells; so are the next two
+    tr_ms: Annotated[float, WithinRange(0.0, 10000.0)] = 0.0
+    flip_deg: Annotated[float, WithinRange(0.0, 180.0)] = 0.0
+    fat_liver: str = "segmentation"
+    fat_method: str = "auto"
+    fat_map: str = ""  # which one lies over the slices
 
 
 def _observed(self: Any, event: Any, callback: Any, priority: float = 0.0) -> int:

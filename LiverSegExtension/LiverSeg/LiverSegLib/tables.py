@@ -18,15 +18,18 @@ from .controller import UserError
 
 COLUMNS = ("Structure", "Quantity", "Value", "Unit", "Note")
 MEASURED = ("structure", "quantity", "value", "unit", "reason")  # the columns of measurements.csv
+FITTED = ("region", "quantity", "value", "unit", "reason")  # of fat.csv
 AGREED = ("structure", "quantity", "value", "unit", "definition", "reason")  # and of agreement.csv
 
-_DECIMALS = {"ml": 1, "mm": 2, "%": 1, "HU": 1, "ml/m2": 0, "ml/kg": 1, "m2": 2, "percentage points": 1}
+_DECIMALS = {"ml": 1, "mm": 2, "%": 1, "1/s": 1, "mg/g": 2, "bit": 2, "HU": 1, "ml/m2": 0, "ml/kg": 1, "m2": 2, "percentage points": 1}
 _OTHER_DECIMALS = 4
-_COUNTS = ("count", "lesions_", "lesion_false_positives")
+_COUNTS = ("count", "lesions_", "lesion_false_positives", "voxels", "steatosis_grade", "iron_band")
 _SHORT = {
     "dsc": "DSC", "iou": "IoU", "fdr": "FDR", "rvd": "RVD", "avd": "AVD", "asd": "ASD",
     "assd": "ASSD", "nsd": "NSD", "f1": "F1", "flr": "FLR", "bsa": "BSA", "iou10": "IoU > 0.1", "pred": "prediction",
-    "ref": "reference", "pyradiomics": "(PyRadiomics)", "ellipsoid": "(ellipsoid)",
+    "pdff": "PDFF", "r2star": "R2*", "sd": "SD", "iqr": "IQR", "cv": "CV", "lic": "iron concentration",
+    "p5": "5th percentile", "p10": "10th percentile", "p25": "25th percentile", "p75": "75th percentile",
+    "p90": "90th percentile", "p95": "95th percentile", "ref": "reference", "pyradiomics": "(PyRadiomics)", "ellipsoid": "(ellipsoid)",
 }  # fmt: skip
 _UNITS_IN_NAMES = ("_ml", "_mm")
 _FIRST = (  # what a reader looks for, before everything else
@@ -34,6 +37,8 @@ _FIRST = (  # what a reader looks for, before everything else
     ("lesion", "count"), ("lesion", "largest_axial_diameter"), ("spleen", "volume"),
     ("remnant", "volume"), ("remnant", "flr"), ("remnant", "flr_standardised"), ("resected", "volume"),
     ("liver", "standard_volume"), ("liver", "volume_per_bsa"), ("remnant", "volume_per_bsa"),
+    ("liver", "pdff_median"), ("liver", "pdff_mean"), ("liver", "pdff_sd"), ("liver", "r2star_median"),
+    ("liver", "r2star_mean"), ("liver", "r2star_sd"), ("liver", "lic"), ("liver", "steatosis_grade"), ("liver", "iron_band"),
 )  # fmt: skip
 _LESION = LABELS[LESION].key
 _EMPTY_LESION = "the lesion segment is empty"
@@ -66,6 +71,11 @@ class Line:
         if self.quantity.startswith(_COUNTS) and self.value == int(self.value):
             return str(int(self.value))
         return f"{self.value:.{_DECIMALS.get(self.unit, _OTHER_DECIMALS)}f}"
+
+    @property
+    def region(self) -> str:
+        """What fat.csv calls the structure."""
+        return self.structure
 
     @property
     def tip(self) -> str:
@@ -160,6 +170,11 @@ def parts_table(path: Path, names: Mapping[int, str]) -> Table:
     kept = [line for line in lines if line.structure == "remnant" or line.structure in wanted]
     told = [replace(line, reason=line.reason.removeprefix(_NONE_TAKEN_OFF)) for line in kept]
     return Table(tuple(sorted(told, key=_rank)))
+
+
+def fat_table(path: Path) -> Table:
+    """report.json of `fat` as a table, the liver's medians first. UserError for another file."""
+    return Table(tuple(sorted((_line(row, {}) for row in _report(path)["measurements"]), key=_rank)))
 
 
 def notices(path: Path) -> list[str]:

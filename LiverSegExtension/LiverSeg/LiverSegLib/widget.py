@@ -21,9 +21,9 @@ from .parameters import Parameters, bound, release
 from .sections import WRONG, Section
 
 UI = Path(__file__).parents[1] / "Resources" / "UI" / "LiverSeg.ui"
-LANES = ("segment", "compare", "volumetry", "cases", "setup")
-OF_THE_SCENE = ("segment", "compare", "volumetry")  # what the other lanes do outlives a scene
-SECTIONS = ("scan", "segment", "segments", "compare", "volumetry", "cases", "setup")
+LANES = ("segment", "compare", "volumetry", "fat", "cases", "setup")
+OF_THE_SCENE = ("segment", "compare", "volumetry", "fat")  # what the other lanes do outlives a scene
+SECTIONS = ("scan", "segment", "segments", "compare", "volumetry", "fat", "cases", "setup")
 
 
 class Panel(VTKObservationMixin):

@@ -17,6 +17,7 @@ from . import __version__
 from .errors import InputError, ModelError
 from .fat.options import Options
 from .fat.protocol import Protocol
+from .fat.room import demand_room
 from .labels import LIVER
 from .library import find_model
 from .model_card import ModelCard
@@ -33,19 +34,24 @@ from .reporting import (
     save_maps,
     save_masks,
     save_measured,
+    save_png,
     save_record,
     save_rows,
     scale_top,
 )
-from .stages import device_named
+from .stages import demand_echoes, device_named
 from .walk import Listener, Silence, Walk, peak_memory_mb
 
 if TYPE_CHECKING:
-    from .fat.analysis import FatResult
+    from .fat.results import FatResult
 
 _PHASE = "mr_multiecho"
 _SAME_GRID_MM = 0.05
-_SCALES = {"pdff": ("PDFF", (20.0, 50.0, 100.0)), "r2star": ("R2*", (100.0, 200.0, 500.0, 1000.0))}
+_SCALES: Mapping[str, tuple[str, tuple[float, ...]]] = {
+    "pdff": ("PDFF", (20.0, 50.0, 100.0)),
+    "ff": ("Fat fraction", (20.0, 50.0)),
+    "r2star": ("R2*", (100.0, 200.0, 500.0, 1000.0)),
+}
 _PLAIN = ("mean", "median", "sd", "iqr", "p5", "p95")
 
 
@@ -82,15 +88,18 @@ def fat_files(request: FatRequest, listener: Listener | None = None) -> Report:
     """From echoes to a folder of maps, tables and a page. Raises a LiverSegError, and then `out` is as it was."""
     walk = Walk(listener or Silence())
     check_output(request.out, overwrite=request.overwrite, inputs=(*request.echoes, *request.phase_image, request.mask))
-    if request.mask is None:
-        _demand_fit(find_model(request.model, _PHASE))
+    card = None if request.mask is not None else _fit_card(find_model(request.model, _PHASE))
     if request.options.device != "auto":
         device_named(request.options.device)  # refused before anything is read
     with walk.room("reading"):
         echoes = read_echoes(request.echoes, request.phase_image, request.told)
         protocol = Protocol(echoes.te_ms, echoes.field_t, echoes.tr_ms, echoes.flip_deg)
+        if card is not None:
+            demand_echoes(card, len(echoes.te_ms))
         given = None if request.mask is None else _given(request.mask, echoes)
     device = device_named(request.options.device)
+    with_phases = echoes.phase_rad is not None and request.options.method != "magnitude"
+    demand_room(echoes.magnitude, phases=with_phases, device=device)
     liver = given or _drawn(echoes, request, walk)
     result = None
     with walk.room("fit"):
@@ -106,7 +115,7 @@ def fat_files(request: FatRequest, listener: Listener | None = None) -> Report:
         phase={"used": _PHASE, "how": _protocol_text(protocol)},
         device=device,
         scan=_facts_of(echoes),
-        measurements=result.rows if result is not None else _nothing(),
+        measurements=result.rows if result is not None else _nothing(len(echoes.te_ms)),
         warnings=notices,
     )
     with written_whole(request.out) as folder:
@@ -126,23 +135,22 @@ def _given(path: Path, echoes: MultiEcho) -> _Liver:
 
 
 def _drawn(echoes: MultiEcho, request: FatRequest, walk: Walk) -> _Liver:
-    """By the model, on the first echo."""
+    """By the model, on the first echo and on as many more as it reads."""
     from .models import load_model
 
     with walk.room("reading"):
         model = load_model(find_model(request.model, _PHASE))
-    scan = replace(echoes.echo(0), notices=())  # they are told once, with those of the fit
-    result = segment_scan(scan, model, device=request.options.device, walk=walk)
+    count = len(echoes.te_ms)
+    first, *others = (replace(echoes.echo(n), notices=()) for n in range(count))  # they are told once, with the fit's
+    result = segment_scan(first, model, device=request.options.device, walk=walk, others=others)
     return _Liver(result.mask, result.report.model, model.card.labels, result.report.warnings)
 
 
-def _demand_fit(folder: Path) -> None:
+def _fit_card(folder: Path) -> ModelCard:
     card = ModelCard.load(folder)
     if _PHASE not in card.fit_phases:
         raise ModelError(f"{card.name} is not fit for {_PHASE}; choose another model, or give a mask with --mask")
-    several = [name for stage in card.stages for name in stage.channels if name not in ("image", "echo:1")]
-    if any(name.startswith("echo:") for name in several):
-        raise ModelError(f"{card.name} reads several echoes at once ({', '.join(several)}), which `fat` does not offer")
+    return card
 
 
 def _analysed(echoes: MultiEcho, protocol: Protocol, liver: _Liver, options: Options) -> FatResult:
@@ -151,13 +159,12 @@ def _analysed(echoes: MultiEcho, protocol: Protocol, liver: _Liver, options: Opt
     return analyse(echoes.magnitude, echoes.phase_rad, protocol, echoes.grid, liver.parenchyma, options)
 
 
-def _nothing() -> tuple[Measurement, ...]:
-    """The numbers that are promised, undefined: no liver was found."""
+def _nothing(echoes: int) -> tuple[Measurement, ...]:
+    """The numbers that are promised of so many echoes, undefined: no liver was found."""
     reason = "no liver was found"
+    kinds = (("ff", "%"),) if echoes == 2 else (("pdff", "%"), ("r2star", "1/s"))
     return tuple(
-        Measurement("liver", f"{kind}_{name}", math.nan, unit, reason)
-        for kind, unit in (("pdff", "%"), ("r2star", "1/s"))
-        for name in _PLAIN
+        Measurement("liver", f"{kind}_{name}", math.nan, unit, reason) for kind, unit in kinds for name in _PLAIN
     )
 
 
@@ -188,8 +195,23 @@ def _write(
     report = replace(report, seconds=walk.times(), peak_memory_mb=peak_memory_mb())
     save_rows([_row(m) for m in report.measurements], folder / "fat.csv")
     content = {key: value for key, value in asdict(report).items() if key != "agreement"}
-    save_record({**content, "fat": facts}, folder / "report.json")
+    save_record({**content, "fat": {**facts, "histograms": _histograms(result)}}, folder / "report.json")
     return report
+
+
+def _histograms(result: FatResult | None) -> dict[str, dict[str, list[float]]]:
+    """Of what was measured: edges of the bins, in the unit of the map, and counts of voxels."""
+    if result is None:
+        return {}
+    from .fat.statistics import histogram
+
+    made = {kind: histogram(getattr(result.maps, kind)[result.measured], kind) for kind in _scales(result)}
+    return {kind: {"edges": edges.tolist(), "counts": counts.tolist()} for kind, (counts, edges) in made.items()}
+
+
+def _scales(result: FatResult) -> dict[str, tuple[str, tuple[float, ...]]]:
+    """The rows of _SCALES that were measured."""
+    return {kind: row for kind, row in _SCALES.items() if hasattr(result.maps, kind)}
 
 
 def _write_page(
@@ -205,13 +227,14 @@ def _write_page(
     if result is not None:
         from .fat.statistics import UNITS, histogram
 
-        for kind, (title, steps) in _SCALES.items():
+        for kind, (title, steps) in _scales(result).items():
             values = getattr(result.maps, kind)
             counts, edges = histogram(values[measured], kind)
             told = next(m for m in report.measurements if (m.structure, m.quantity) == ("liver", f"{kind}_median"))
             spreads.append(Spread(title, UNITS[kind], counts, edges, told.value))
             shown[kind] = Coloured(values, scale_top(values[measured], steps))
     picture = beside_anatomy(echoes.echo(0), liver.mask, measured, shown)
+    save_png(picture, folder / "preview.png")
     save_fat_page(report, picture, spreads, facts, folder / "report.html")
 
 

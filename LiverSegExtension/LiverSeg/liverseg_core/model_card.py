@@ -7,7 +7,8 @@ restoration and the Slicer module obey it. Nothing about a model is written anyw
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,9 +39,14 @@ class Stage:
     options: Mapping[str, Any] = field(default_factory=dict)
     dims: int = 3
     channels: tuple[str, ...] = ("image",)
+    optional: tuple[
+        str, ...
+    ] = ()  # of the channels, echoes that may be missing: they are zero then, as training left them
     snap: IntTriple | None = None  # smaller regions become one window of a multiple of this; None: always `window`
     crop: str = "none"
     margin_mm: float = 0.0  # around what the previous stage found
+    inside: int = 0  # a code of the stages before: this one draws into it and leaves the rest of their mask; 0: none
+    reach_mm: float = 0.0  # the network sees air further than this from `inside`
     sure: float = 0.0  # a twentieth of a structure's voxels must reach this probability, or it was not found
     mirror: tuple[str, ...] = ()  # axes among "j", "k" that training flipped; quality "best" averages over them
     post: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # code -> steps, in order
@@ -52,7 +58,15 @@ class Stage:
         _demand(len(self.window) == 3 and min(self.window) >= 1, f"window must be three counts, not {self.window}")
         _demand(self.dims == 3 or self.window[0] == 1, f"a 2-D stage has a window of one slice, not {self.window}")
         _demand(bool(self.labels) and set(self.labels) <= LABELS.keys(), f"labels must be codes, not {self.labels}")
+        _demand(
+            set(self.optional) <= set(self.channels) and all(last_echo([name]) > 1 for name in self.optional),
+            f"optional may hold channels from echo:2 on, not {self.optional}",
+        )
         _demand(self.crop in CROPS, f"crop must be one of {CROPS}, not {self.crop!r}")
+        _demand(not self.inside or (self.crop == "previous" and self.inside in LABELS.keys() - set(self.labels)),
+                f"a stage that draws inside a code crops to it and draws others; not inside {self.inside}, "
+                f"crop {self.crop!r}, labels {self.labels}")  # fmt: skip
+        _demand(self.reach_mm >= 0.0, f"reach_mm must not be negative, it is {self.reach_mm}")
         _demand(0.0 <= self.sure < 1.0, f"sure must be a probability below 1, not {self.sure}")
         _demand(set(self.mirror) <= {"j", "k"}, f"mirror may hold j and k (never left-right), not {self.mirror}")
         _demand(
@@ -98,8 +112,18 @@ class ModelCard:
     def __post_init__(self) -> None:
         _demand(bool(self.stages), f"{self.name}: a model needs at least one stage")
         _demand(self.stages[0].crop != "previous", f"{self.name}: the first stage has no previous one to crop to")
+        for n, stage in enumerate(self.stages[1:], start=1):
+            given = sorted({code for before in self.stages[:n] for code in before.labels})
+            _demand(not stage.inside or stage.inside in given,
+                    f"{self.name}: stage {n + 1} draws inside {_named([stage.inside])}, which no stage before it "
+                    f"gives (they give {_named(given)}); put one that does before it")  # fmt: skip
         strange = (set(self.fit_phases) | set(self.measured)) - PHASES.keys()
         _demand(not strange, f"{self.name}: unknown phases {sorted(strange)}")
+
+    @property
+    def echoes_needed(self) -> int:
+        """How many echoes an acquisition must have; 1 for a model that reads one image."""
+        return max(last_echo(set(stage.channels) - set(stage.optional)) for stage in self.stages)
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -130,6 +154,15 @@ class ModelCard:
 
     def save(self, folder: Path) -> None:
         (folder / CARD).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def last_echo(channels: Iterable[str]) -> int:
+    """The largest N among the channels echo:N; 1, the scan itself, where there is none."""
+    return max((int(found[1]) for name in channels if (found := re.fullmatch(r"echo:(\d+)", name))), default=1)
+
+
+def _named(codes: Iterable[int]) -> str:
+    return ", ".join(f"{code} {LABELS[code].name}" for code in codes if code in LABELS)
 
 
 def _is_step(text: str) -> bool:

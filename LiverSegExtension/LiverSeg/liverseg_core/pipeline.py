@@ -5,6 +5,7 @@ What needs torch is imported where the journey needs it, so that `measure` and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import QUALITIES, __version__
-from .agreement import Comparison, Options, compare, rows_of
+from .agreement import Comparison, Options, compare, measurements_of, rows_of
 from .ahead import ModelAhead
 from .errors import InputError, ModelError
 from .geometry import Grid
@@ -37,7 +38,7 @@ from .reporting import (
     three_views,
 )  # fmt: skip
 from .segments import cut_parts, cut_segments
-from .stages import device_named, drawn
+from .stages import demand_echoes, device_named, drawn
 from .walk import Listener, Silence, Walk, peak_memory_mb
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Request:
     volume: int | None = None
     allow_unfit: bool = False
     overwrite: bool = False
+    report: bool = True  # the page and the preview, for people; tables are written in any case
 
 
 def segment_file(request: Request, listener: Listener | None = None) -> Result:
@@ -91,7 +93,8 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
     with written_whole(request.out) as folder:
         with walk.room("reporting"):
             _write_masks(result, model.card, folder)
-            save_png(_write_page(scan, result, folder, walk), folder / "preview.png")
+            if request.report:
+                save_png(_write_page(scan, result, folder, walk), folder / "preview.png")
         report = _write_tables(result, folder, walk)
     return replace(result, report=report)
 
@@ -105,15 +108,17 @@ def segment_scan(
     allow_unfit: bool = False,
     patient: Patient | None = None,
     walk: Walk | None = None,
+    others: Sequence[Scan] = (),
 ) -> Result:
-    """The walk itself, on records in memory: stage after stage, then back to the scan's own grid."""
+    """The walk itself, on records in memory: stage after stage, then back to the scan's own grid. `others` are the echoes
+    after the first, where `scan` is that; a model reads as many as it knows."""
     walk = walk or Walk()
     if quality not in QUALITIES:
         raise InputError(f"unknown quality {quality!r}; expected one of: {', '.join(QUALITIES)}")
     notices = list(scan.notices)
     if scan.phase not in model.card.fit_phases:
         notices.append(_unfit(model.card, scan.phase, allow_unfit=allow_unfit))
-    drawing = drawn(scan, model, quality, device, walk)
+    drawing = drawn(scan, model, quality, device, walk, others)
     notices += drawing.notices
     with walk.room("measurements"):
         codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
@@ -203,6 +208,7 @@ def _fit_model(ahead: ModelAhead, folder: Path, phase: str, *, allow_unfit: bool
     card = ModelCard.load(folder)
     if phase not in card.fit_phases:
         _unfit(card, phase, allow_unfit=allow_unfit)
+    demand_echoes(card, 1)
     return ahead.take(folder)
 
 
@@ -223,7 +229,7 @@ def _compared(result: Result, reference: LabelMask, card: ModelCard, listener: L
     for notice in comparison.notices:
         listener.warning(notice)
     warnings = (*result.report.warnings, *comparison.notices)
-    return replace(result.report, agreement=comparison.values(), warnings=warnings)
+    return replace(result.report, agreement=measurements_of(comparison), warnings=warnings)
 
 
 def _patient(path: Path | None) -> Patient | None:

@@ -10,30 +10,37 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
 from .errors import InputError, ModelError
 from .geometry import Grid, bounding_block, resampled
-from .model_card import Stage
+from .model_card import Stage, last_echo
 from .phases import CT_RANGE_HU, PHASES
 from .records import LabelMask, PreparedScan, Scan
 
 _SLICING_RATIO = 1.5  # 2-D stages slice along the thickest axis if it is at least this much thicker than the next
 
 
-def prepare(scans: Sequence[Scan], stage: Stage, found: Grid | None = None) -> PreparedScan:
-    """The tensor for one stage. `found` is the block where the previous stage saw its organs (crop = "previous").
+def prepare(
+    scans: Sequence[Scan], stage: Stage, found: Grid | None = None, within: LabelMask | None = None
+) -> PreparedScan:
+    """The tensor for one stage. `scans` are the echoes of one acquisition, in order, or a single scan; `found` is the
+    block where the previous stage saw its organs (crop = "previous"), `within` the mask that a stage draws inside of.
 
     The prepared grid is derived from the scan's own, so that grid is all that restoration needs: nothing to undo.
     """
     lattice = stage_grid(scans[0].grid, stage)
     region = region_of(lattice, scans[0], stage, found)
     laid = [lay(scan, region) for scan in scans]
+    if within is not None:
+        far = ~reached(code_on(within, stage.inside, region), region.spacing_mm, stage.reach_mm)
+        for scan, volume in zip(scans, laid):
+            volume[far] = _air(scan)
     rule = _rule(stage, PHASES[scans[0].phase].modality)
     inside = torch.from_numpy(_inside(region, scans[0].grid))
-    channels = [channel_of(name, laid, inside, rule) for name in stage.channels]
-    return PreparedScan(torch.stack(channels)[None], region)
+    return PreparedScan(channels_of(stage, laid, inside, rule)[None], region)
 
 
 def stage_grid(grid: Grid, stage: Stage) -> Grid:
@@ -50,13 +57,35 @@ def lay(scan: Scan, region: Grid) -> np.ndarray:
     """The scan's intensities on `region`, float32 [k, j, i]: CT clipped first, anti-aliased, linear; air outside."""
     near, ct = _near(scan.grid, region), PHASES[scan.phase].modality == "CT"
     voxels, grid = _shrunk(scan.voxels[near.slices_in(scan.grid)], near, region, _clipped if ct else np.asarray)
-    return resampled(voxels, grid, region, outside=CT_RANGE_HU[0] if ct else float(scan.voxels.min()))
+    return resampled(voxels, grid, region, outside=_air(scan))
+
+
+def _air(scan: Scan) -> float:
+    return CT_RANGE_HU[0] if PHASES[scan.phase].modality == "CT" else float(scan.voxels.min())
+
+
+def code_on(mask: LabelMask, code: int, region: Grid) -> np.ndarray:
+    """Where a mask holds a code, bool [k, j, i] on another grid."""
+    return resampled((mask.voxels == code).view(np.uint8), mask.grid, region, nearest=True) > 0
+
+
+def reached(mask: np.ndarray, spacing_mm: Sequence[float], reach_mm: float) -> np.ndarray:
+    """A mask and what lies within `reach_mm` of it, bool [k, j, i]; `spacing_mm` is (x, y, z)."""
+    radius = [round(reach_mm / s) for s in spacing_mm]
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    return sitk.GetArrayFromImage(sitk.BinaryDilate(image, radius, sitk.sitkBall)) > 0
 
 
 def ct_fixed(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """HU through the shared range to about zero mean and unit variance over an abdomen."""
     del inside
     return (x.clamp(*CT_RANGE_HU) - 50.0) / 100.0
+
+
+def ct_by_200(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """HU from -125 (where every CT is clipped) to 200, over 200: the two-stage paper's -200 to 200."""
+    del inside
+    return x.clamp(CT_RANGE_HU[0], 200.0) / 200.0
 
 
 def body_zscore(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -79,7 +108,9 @@ def body_zscore(x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 
 Normaliser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-NORMALISATIONS: Mapping[str, Normaliser] = {"ct_fixed": ct_fixed, "body_zscore": body_zscore}
+NORMALISATIONS: Mapping[str, Normaliser] = {
+    "ct_fixed": ct_fixed, "ct_by_200": ct_by_200, "body_zscore": body_zscore,
+}  # fmt: skip
 
 
 def _rule(stage: Stage, modality: str) -> Normaliser:
@@ -203,6 +234,15 @@ def _inside(region: Grid, scan_grid: Grid) -> np.ndarray:
     """True where the scan has data: half a voxel beyond its outermost centres still counts."""
     whole = scan_grid.respaced(np.multiply(scan_grid.size, scan_grid.spacing_mm).tolist())  # one voxel over all of it
     return resampled(np.ones((1, 1, 1), np.uint8), whole, region, nearest=True) > 0
+
+
+def channels_of(stage: Stage, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:
+    """Every channel of a stage, float32 [channel, k, j, i]; an optional echo that the scan does not have is zero."""
+    missing = {name for name in stage.optional if last_echo([name]) > len(laid)}
+    return torch.stack([
+        torch.zeros(inside.shape) if name in missing else channel_of(name, laid, inside, rule)
+        for name in stage.channels
+    ])  # fmt: skip
 
 
 def channel_of(name: str, laid: Sequence[np.ndarray], inside: torch.Tensor, rule: Normaliser) -> torch.Tensor:

@@ -136,4 +136,4 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = float("nan")
     quality: str = ""  # how thoroughly was drawn; "" where nothing was
-    agreement: dict[str, dict[str, float]] | None = None  # structure -> quantity -> value, where a reference was given
+    agreement: tuple[Measurement, ...] | None = None  # with a reference: its structures and, of lesions, each by itself

@@ -34,6 +34,11 @@ def restore(logits: Logits, grid: Grid, seen: LabelMask | None = None) -> LabelM
     return LabelMask(out, grid)
 
 
+def joined(mask: LabelMask, drawn: LabelMask, code: int) -> LabelMask:
+    """What was drawn inside a code of a mask takes its place there; both lie on one grid."""
+    return LabelMask(np.where((mask.voxels == code) & (drawn.voxels > 0), drawn.voxels, mask.voxels), mask.grid)
+
+
 def decided(logits: Logits, sure: float = 0.0) -> LabelMask:
     """The winning code of every prepared voxel. A code that is nowhere `sure` (its 95th percentile of probability in
     its own voxels stays below) was not found: networks draw something into bodies without organs, but never surely."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .edits import EditWatch, Undo, compare_with_ai, restore_ai
+from .echoes import candidates_in, look_of, place_of_echoes, write_echoes
 from .export import scan_of, segments_on, write_segments, write_volume
+from .maps import add_map, load_below, show_map
 from .overlay import error_overlay
 from .plane import make_plane, move_plane, plane_argument, reach_mm
 from .provenance import Provenance, read_provenance, set_status, status_of
@@ -17,7 +19,9 @@ __all__ = [
     "EditWatch",
     "Provenance",
     "Undo",
+    "add_map",
     "baseline_of",
+    "candidates_in",
     "checked",
     "code_of",
     "codes_in",
@@ -28,9 +32,12 @@ __all__ = [
     "fill_table",
     "hardened_copy",
     "helper_ids",
+    "load_below",
     "load_terminology",
+    "look_of",
     "make_plane",
     "move_plane",
+    "place_of_echoes",
     "plane_argument",
     "reach_mm",
     "read_provenance",
@@ -39,11 +46,13 @@ __all__ = [
     "scan_of",
     "segments_on",
     "set_status",
+    "show_map",
     "show_result",
     "status_of",
     "tags_of",
     "term_json",
     "world_matrix",
+    "write_echoes",
     "write_segments",
     "write_volume",
 ]  # fmt: skip

@@ -16,13 +16,14 @@ from .volumes import checked
 from .words import _
 
 
-def write_volume(volume: Any, path: Path) -> None:
+def write_volume(volume: Any, path: Path, shown: Any = None) -> None:
     """NRRD, uncompressed: 512 x 512 x 300 voxels of 16 bit take a fraction of a second.
 
-    UserError for what is no scan, for a transform that voxels cannot follow, and where the file cannot be written.
+    `shown` is the node that stands in the scene for a volume of a sequence: its transform counts. UserError for what is no
+    scan, for a transform that voxels cannot follow, and where the file cannot be written.
     """
     checked(volume)
-    _write(volume.GetImageData(), lattice_of(volume).counted_from_zero, path)
+    _write(volume.GetImageData(), lattice_of(volume, shown).counted_from_zero, path)
 
 
 def write_segments(segmentation: Any, codes: Mapping[str, int], geometry: Any, path: Path) -> None:

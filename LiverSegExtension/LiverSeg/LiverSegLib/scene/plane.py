@@ -8,7 +8,16 @@ import numpy as np
 from liverseg_core.labels import LESION, LIVER
 
 from ..controller import UserError
-from .labelmaps import array_of, box_of, demand_labelmaps, image_matrix, layers_of, recoded
+from .labelmaps import (
+    array_of,
+    box_of,
+    demand_labelmaps,
+    drawn_extent,
+    image_matrix,
+    layers_of,
+    planes_of,
+    window,
+)
 from .terminology import codes_in
 from .transforms import RAS_TO_LPS, parent_matrix, place_of, world_matrix
 from .volumes import checked
@@ -76,16 +85,24 @@ def _liver_centre(segmentation: Any) -> np.ndarray:
     demand_labelmaps(segmentation)
     to_world, places, weights = parent_matrix(segmentation), [], []
     for image, labels in layers_of(segmentation, _liver_ids(segmentation)):
-        voxels = recoded(array_of(image), dict.fromkeys(labels.values(), 1))
-        sums = [voxels.sum(axis=axes, dtype=np.int64) for axes in ((0, 1), (0, 2), (1, 2))]
-        if sums[0].any():
-            first = image.GetExtent()[::2]
-            index = [start + np.average(np.arange(len(s)), weights=s) for start, s in zip(first, sums)]
+        extent = drawn_extent(image, labels.values())
+        if extent is not None:
+            sums = _sums(array_of(image)[window(tuple(image.GetExtent()), extent)], tuple(labels.values()))
+            index = [start + np.average(np.arange(len(s)), weights=s) for start, s in zip(extent[::2], sums)]
             places.append(place_of(to_world @ image_matrix(image), np.array(index)))
-            weights.append(sums[0].sum())
+            weights.append(sums[2].sum())
     if not places:
         raise _no_liver(segmentation)
     return np.average(places, axis=0, weights=weights)
+
+
+def _sums(voxels: np.ndarray, labels: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many voxels have one of the labels, along i, j and k."""
+    seen, counts = np.zeros(voxels.shape[1:], np.uint32), []
+    for drawn in planes_of(voxels, labels):
+        seen += drawn
+        counts.append(np.count_nonzero(drawn))
+    return seen.sum(axis=0), seen.sum(axis=1), np.array(counts)
 
 
 def _liver_ids(segmentation: Any) -> list[str]:

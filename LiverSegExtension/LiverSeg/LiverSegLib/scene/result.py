@@ -73,7 +73,7 @@ def _count(scene: Any) -> int:
 
 def _mask_of(file: Path, volume: Any) -> np.ndarray:
     """uint8 codes [k, j, i] in the order of the volume's own voxels: it does not matter where the volume is by now."""
-    voxels = _nrrd_voxels(file) if file.suffix == ".nrrd" else _archetype_voxels(file, volume)
+    voxels = _nrrd_voxels(file) if file.suffix == ".nrrd" else archetype_voxels(file, volume)
     expected = volume.GetImageData().GetDimensions()[::-1]
     if voxels.shape != expected:
         raise UserError(
@@ -100,7 +100,7 @@ def _nrrd_voxels(file: Path) -> np.ndarray:
     return array_of(reader.GetOutput())
 
 
-def _archetype_voxels(file: Path, volume: Any) -> np.ndarray:
+def archetype_voxels(file: Path, volume: Any) -> np.ndarray:
     """Slicer's reader reverses the slices of a left-handed file: for a left-handed volume they are turned back."""
     storage, node = slicer.vtkMRMLVolumeArchetypeStorageNode(), slicer.vtkMRMLScalarVolumeNode()
     storage.SetFileName(str(file))

@@ -91,6 +91,7 @@ class CompareSection(WorkingSection):
         self._timer.stop()
         self._ai = self._overlay = None
         self.results.forget()
+        self.hush()
 
     def close(self) -> None:
         self._timer.stop()

@@ -14,7 +14,7 @@ from ..controller import Controller, Task, UserError
 from ..scene.table import fill_table
 from ..state import State, Status
 from ..tables import AGREED, COLUMNS, Table
-from . import Section
+from . import WRONG, Section
 from .dialogs import ask_save
 
 _WIDEST = (115, 135)  # pixels of the first columns: in a panel of 420 the values stand beside them
@@ -38,6 +38,7 @@ class WorkingSection(Section):
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         self._state = self.controller.state
+        self.hush()
 
     @property
     def controller(self) -> Controller:
@@ -56,10 +57,23 @@ class WorkingSection(Section):
         return self._state if self._state is not before else None
 
     def tell(self, state: State) -> None:
-        """How a run goes or went, with what the worker warned of, as the sentence of the panel."""
-        words = [state.message, *(text for _code, text in state.warnings)]
-        slow = state.status in (Status.PREPARING, Status.FINISHING)  # the panel cannot answer meanwhile
-        self.panel.say("\n".join(words), bad=state.status is Status.FAILED, now=slow)
+        """How a run goes or went, with what the worker warned of: in this section, for other lanes have their own words."""
+        self._write("\n".join([state.message, *(text for _code, text in state.warnings)]))
+        self._label.styleSheet = WRONG if state.status is Status.FAILED else ""
+        if state.status in (Status.PREPARING, Status.FINISHING):  # the panel cannot answer meanwhile
+            self._label.repaint()
+
+    def hush(self) -> None:
+        """What was told is over."""
+        self._write("")
+
+    @property
+    def _label(self) -> Any:
+        return getattr(self.ui, f"{self.lane}Message")
+
+    def _write(self, text: str) -> None:
+        self._label.text = text
+        self._label.visible = bool(text)
 
 
 class Results:

@@ -65,6 +65,8 @@ class VolumetrySection(WorkingSection):
             self._goes_on(state.status)
             if state.status is Status.FAILED:
                 self.tell(state)
+            else:  # how it goes stands beside the button, and how it went in the table
+                self.hush()
         self._draw_stale()
 
     def enter(self) -> None:
@@ -80,6 +82,7 @@ class VolumetrySection(WorkingSection):
         self.remnant.forget()
         self._node = self._next = None
         self.results.forget()
+        self.hush()
 
     def close(self) -> None:
         self._timer.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .comparison import COLUMNS, Comparison, compare, rows_of
+from .comparison import COLUMNS, Comparison, compare, measurements_of, rows_of
 from .identities import check_identities
 from .pairs import Pair, dsc, pair_of, structure
 from .placement import on_grid_of, placed
@@ -21,6 +21,7 @@ __all__ = [
     "check_identities",
     "compare",
     "dsc",
+    "measurements_of",
     "on_grid_of",
     "pair_of",
     "placed",

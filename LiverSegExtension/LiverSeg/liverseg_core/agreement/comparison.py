@@ -9,13 +9,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..labels import LABELS, LESION, LIVER
-from ..records import LabelMask, Notice
+from ..records import LabelMask, Measurement, Notice
 from .identities import check_identities
 from .lesions import LesionAgreement, case_figures, lesion_agreement, lesion_figures
 from .pairs import cut_to_foreground, pair_of, structure
 from .placement import placed
 from .quantities import agreement_of
-from .results import DEFAULTS, Agreement, Options
+from .results import DEFAULTS, Agreement, Figure, Options
 
 COLUMNS = ("structure", "quantity", "value", "unit", "definition", "reason")
 
@@ -29,7 +29,7 @@ class Comparison:
     notices: tuple[Notice, ...]
 
     def values(self) -> dict[str, dict[str, float]]:
-        """structure -> quantity -> value, as a report keeps them."""
+        """structure -> quantity -> value."""
         return {agreement.structure: agreement.values() for agreement in self.agreements}
 
 
@@ -57,12 +57,24 @@ def compare(
 
 def rows_of(comparison: Comparison) -> list[dict[str, str | float]]:
     """The rows of agreement.csv: COLUMNS -> value; an undefined value is NaN, which a writer leaves blank."""
+    return [{"structure": name, **asdict(figure)} for name, figure in _figures(comparison)]
+
+
+def measurements_of(comparison: Comparison) -> tuple[Measurement, ...]:
+    """The same rows, as a report keeps them."""
+    return tuple(
+        Measurement(name, f.quantity, f.value, f.unit, f.reason, f.definition) for name, f in _figures(comparison)
+    )
+
+
+def _figures(comparison: Comparison) -> list[tuple[str, Figure]]:
+    """Of the structures, of the lesions together, of each lesion; beside the structure's key."""
     figures = [(agreement.structure, figure) for agreement in comparison.agreements for figure in agreement.figures]
     if comparison.lesions is not None:
         key = LABELS[LESION].key
         figures += [(key, figure) for figure in case_figures(comparison.lesions)]
         figures += [(each.structure, figure) for each in comparison.lesions.lesions for figure in lesion_figures(each)]
-    return [{"structure": name, **asdict(figure)} for name, figure in figures]
+    return figures
 
 
 def _refuse_wide(*masks: LabelMask) -> None:

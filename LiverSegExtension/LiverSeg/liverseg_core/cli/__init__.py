@@ -107,6 +107,7 @@ def _segment(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     verb.add_argument("--volume", type=int, metavar="N", help="which volume of a 4-D file, counted from 0")
     verb.add_argument("--allow-unfit", action="store_true", help="run a model on a phase it is not fit for")
+    verb.add_argument("--no-report", dest="report", action="store_false", help="no report.html and no preview.png")
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
     verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
 
@@ -164,6 +165,11 @@ def _fat(verb: argparse.ArgumentParser) -> None:
 
 
 def _cohort(verb: argparse.ArgumentParser) -> None:
+    from ..cohort.table import COLUMNS
+
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    columns = "\n".join(f"  {name:14s} {meaning}" for name, meaning in COLUMNS.items())
+    verb.epilog = f"columns of the table, in any order; all but case may be missing:\n{columns}"
     verb.add_argument("table", type=Path, metavar="TABLE.csv|FOLDER", help="a line a case, or a study a sub-folder")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     verb.add_argument(

@@ -16,7 +16,7 @@ from ..reading.echoes import Told
 from .events import Terminal
 from .usage import numbers
 
-_SHOWN = ("pdff_median", "pdff_mean", "pdff_sd", "r2star_median", "r2star_mean", "r2star_sd", "lic")
+_SHOWN = {f"{kind}_{name}" for kind in ("pdff", "ff", "r2star") for name in ("median", "mean", "sd")} | {"lic"}
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> Path:

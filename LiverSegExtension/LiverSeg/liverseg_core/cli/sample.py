@@ -65,10 +65,10 @@ def write_multiecho(folder: Path, grid: Grid = GRID) -> dict[str, object]:
     return facts
 
 
-def save_echoes(voxels: np.ndarray, echoes: MultiEcho, path: Path) -> None:
-    """A 4-D file [n, k, j, i], marked as synthetic, and its BIDS side-car, which speaks in seconds."""
+def save_echoes(voxels: np.ndarray, echoes: MultiEcho, path: Path, note: str = SYNTHETIC_NOTE) -> None:
+    """A 4-D file [n, k, j, i], marked with the `note` (79 letters), and its BIDS side-car, which speaks in seconds."""
     image = sitk.JoinSeries([as_image(volume, echoes.grid) for volume in voxels])
-    image.SetMetaData("ITK_FileNotes", SYNTHETIC_NOTE)
+    image.SetMetaData("ITK_FileNotes", note)
     sitk.WriteImage(image, str(path), useCompression=True)
     car = {"EchoTime": [round(t / 1000, 6) for t in echoes.te_ms], "MagneticFieldStrength": echoes.field_t}
     if echoes.tr_ms is not None:

@@ -18,5 +18,5 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Path:
     terminal.say(f"{report.phase['used']} ({report.phase['how']}), model {report.model['name']}, on {report.device}")
     for line in lines_of(report):
         terminal.say(line)
-    terminal.say(f"{options.out / 'report.html'}")
+    terminal.say(f"{options.out / ('report.html' if options.report else 'report.json')}")
     return Path(options.out)

@@ -25,9 +25,10 @@ from .statistics import (
     ratio,
     summary,
 )
-from .tables import EACH_LESION
+from .tables import EACH_PART
 
 HEADLINE = ("dsc", "nsd", "hd95", "assd", "rvd")
+FAT = ("pdff_median", "ff_median", "r2star_median", "lic")
 COMPARED = ("dsc", "nsd", "hd95", "assd", "avd_ml")
 _LEFT_OUT = {"pixel_accuracy"}  # depends on the field of view: never pooled
 _WORST = 12
@@ -98,10 +99,10 @@ def groups_of(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
 
 
 def distributions(outcomes: Sequence[Outcome]) -> tuple[Distribution, ...]:
-    """Every number of every structure, single lesions apart; in the order of the cases' own tables."""
+    """Every number of every structure, single lesions and discs apart; in the order of the cases' own tables."""
     keys: dict[tuple[str, str, str, str], str] = {}
     for row in (row for outcome in outcomes for row in outcome.rows):
-        if row.source != NOTICE and row.quantity not in _LEFT_OUT and not EACH_LESION.fullmatch(row.structure):
+        if row.source != NOTICE and row.quantity not in _LEFT_OUT and not EACH_PART.fullmatch(row.structure):
             keys.setdefault((row.source, row.structure, row.quantity, row.unit), row.definition)
     found = []
     for (source, structure, quantity, unit), definition in keys.items():
@@ -121,7 +122,7 @@ def pairs(outcomes: Sequence[Outcome]) -> tuple[Pairs, ...]:
         (row.structure, row.quantity, row.unit)
         for outcome in outcomes
         for row in outcome.rows
-        if row.source == EXPECTED and not EACH_LESION.fullmatch(row.structure)
+        if row.source == EXPECTED and not EACH_PART.fullmatch(row.structure)
     )
     found = (_pairs(outcomes, group, *key) for key in keys for group in groups_of(outcomes))
     return tuple(pair for pair in found if pair is not None)
@@ -134,7 +135,7 @@ def differences(outcomes: Sequence[Outcome]) -> tuple[Difference, ...]:
         row.structure
         for outcome in outcomes
         for row in outcome.rows
-        if row.source == AGREEMENT and not EACH_LESION.fullmatch(row.structure)
+        if row.source == AGREEMENT and not EACH_PART.fullmatch(row.structure)
     )
     for one, other in combinations(groups_of(outcomes), 2):
         for structure in structures:

@@ -11,17 +11,20 @@ import numpy as np
 
 from ..agreement import COLUMNS, Comparison, Options, compare, placed, rows_of, structure
 from ..errors import InputError, LiverSegError, OutputError
+from ..fat import Options as FatOptions
+from ..fat_pipeline import FatRequest, fat_files
 from ..labels import LABELS, LIVER
 from ..measurements import Patient, Study, measure, notices_about, patient_from
 from ..output import written_whole
 from ..pipeline import Request, segment_file
 from ..reading import geometry_notices, read_mask
+from ..reading.echoes import Told
 from ..records import LabelMask, Measurement, Notice
 from ..reporting import save_png, save_rows
 from ..segments import cut_segments
 from .ledger import LEDGER, asked, save_ledger, stamps
 from .pictures import disagreement
-from .records import AGREEMENT, EXPECTED, MEASURED, NOTICE, Case, Outcome, Row, Settings
+from .records import AGREEMENT, EXPECTED, MEASURED, NOTICE, Acquisition, Case, Outcome, Row, Settings
 
 PICTURE = "disagreement.png"
 _CODES = {label.key: code for code, label in LABELS.items()}
@@ -69,7 +72,9 @@ def _done(case: Case, settings: Settings, patient: Patient | None, room: Path) -
         return _compared(case, case.prediction, settings, patient, room)
     if case.scan is not None:
         return _segmented(case, case.scan, settings, room)
-    raise InputError(f"{case.case} has neither a scan nor a prediction")
+    if case.fat is not None:
+        return _quantified(case, case.fat, settings, room)
+    raise InputError(f"{case.case} has neither a scan nor a prediction nor echoes")
 
 
 def _segmented(case: Case, scan: Path, settings: Settings, room: Path) -> Outcome:
@@ -92,6 +97,19 @@ def _segmented(case: Case, scan: Path, settings: Settings, room: Path) -> Outcom
         agreement, told = _agreement(result.mask, reference, settings, room, known)
         rows, notices, picture = [*rows, *agreement], [*notices, *told], PICTURE
     return _outcome(case, [*rows, *_told(notices)], picture, model=report.model["name"], phase=report.phase["used"])
+
+
+def _quantified(case: Case, fat: Acquisition, settings: Settings, room: Path) -> Outcome:
+    """Fat and iron, through their own corridor."""
+    told = Told(fat.echo_times_ms, fat.field_t, fat.tr_ms, fat.flip_deg)
+    request = FatRequest(
+        fat.echoes, room, fat.phase_image, fat.mask, case.model or settings.model, told, FatOptions(device=settings.device),
+        overwrite=True,
+    )  # fmt: skip
+    report = fat_files(request)
+    rows = [*_measured(MEASURED, report.measurements), *_told(report.warnings)]
+    drew = "" if fat.mask is not None else report.model["name"]
+    return _outcome(case, rows, "preview.png", model=drew, phase=report.phase["used"])
 
 
 def _compared(case: Case, path: Path, settings: Settings, patient: Patient | None, room: Path) -> Outcome:

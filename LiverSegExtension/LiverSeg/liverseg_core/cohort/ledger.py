@@ -18,16 +18,17 @@ LEDGER = "case.json"
 
 def asked(case: Case, settings: Settings) -> dict[str, Any]:
     """Everything that the results depend on, plain; the inputs by their paths."""
-    body = dict(case.body)
-    line = {key: str(value) for key, value in asdict(replace(case, body={})).items() if value not in (None, {}, "")}
-    return {"version": __version__, "case": line, "body": body, "settings": asdict(settings)}
+    plain = asdict(replace(case, body={}))
+    plain |= plain.pop("fat") or {}
+    line = {key: _text(value) for key, value in plain.items() if value not in (None, {}, "", ())}
+    return {"version": __version__, "case": line, "body": dict(case.body), "settings": asdict(settings)}
 
 
 def stamps(case: Case) -> dict[str, list[int]]:
     """Of each input file or folder: count, bytes, latest change (ns). Missing ones are left out."""
     found = {}
-    for path in (case.scan, case.reference, case.prediction):
-        if path is not None and path.exists():
+    for path in case.inputs:
+        if path.exists():
             files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
             states = [file.stat() for file in files]
             latest = max((state.st_mtime_ns for state in states), default=0)
@@ -64,6 +65,10 @@ def outcome_in(folder: Path) -> Outcome | None:
     """What case.json says, unverified."""
     content = _content(folder)
     return None if content is None else _outcome(content["outcome"])
+
+
+def _text(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _content(folder: Path) -> dict[str, Any] | None:

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from .. import __version__
 from ..labels import name_of
+from ..reporting import document
 from .analysis import (
+    FAT,
     HEADLINE,
     Difference,
     Distribution,
@@ -27,7 +29,6 @@ from .plots import Points, Strip, bland_altman_plot, legend, scatter, strips
 from .records import AGREEMENT, MEASURED, Outcome
 from .words import figure, in_unit, p_value, quantity, table, unit_name, with_interval
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SOURCES = {"prediction": "measured", "reference": "reference", "agreement": "agreement"}
 _MORE_STYLE = """
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,470px),1fr));gap:14px}.plots figure{break-inside:avoid}
@@ -38,7 +39,7 @@ _MORE_STYLE = """
 """
 
 
-def page(outcomes: Sequence[Outcome], folder: Path, title: str, style: str) -> str:
+def page(outcomes: Sequence[Outcome], folder: Path, title: str) -> str:
     """Everything is inside, pictures too; each links to its case's folder. `folder` is where the cases lie."""
     done = [outcome for outcome in outcomes if not outcome.error]
     groups = groups_of(outcomes)
@@ -53,17 +54,8 @@ def page(outcomes: Sequence[Outcome], folder: Path, title: str, style: str) -> s
         _differences(differences(done)),
         _summaries(spread),
         _methods(spread),
-        f"<footer>Made by LiverSeg {escape(__version__)}. Research software, not a medical device: "
-        "no number on this page may decide about a patient.</footer>",
     ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>LiverSeg cohort: {escape(title)}</title><style>{style}{_MORE_STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
-    )
+    return document(f"cohort: {title}", parts, __version__, _MORE_STYLE)
 
 
 def _failures(lost: Sequence[Outcome]) -> str:
@@ -114,12 +106,12 @@ def _plots(title: str, plots: Sequence[str], groups: Sequence[str]) -> str:
 
 
 def _strips(spread: Sequence[Distribution], groups: Sequence[str]) -> list[str]:
-    """One plot a headline quantity; without a reference, one of the volumes."""
+    """One plot a headline quantity; without a reference, one of the volumes; of fat and iron, one each."""
     shown = [(AGREEMENT, quantity) for quantity in HEADLINE]
     if not any(d.source == AGREEMENT for d in spread):
         shown = [(MEASURED, "volume")]
     plots = []
-    for which in shown:
+    for which in [*shown, *((MEASURED, name) for name in FAT)]:
         rows = [d for d in spread if (d.source, d.quantity) == which and d.values]
         if rows:
             plots.append(_strip_plot(rows, groups))

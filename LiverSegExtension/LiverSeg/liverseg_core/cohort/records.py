@@ -10,6 +10,19 @@ MEASURED, EXPECTED, AGREEMENT, NOTICE = "prediction", "reference", "agreement", 
 
 
 @dataclass(frozen=True)
+class Acquisition:
+    """The echoes of a case of fat and iron. What the table says of the protocol counts more than the files."""
+
+    echoes: tuple[Path, ...]  # a 4-D file, one file an echo, or DICOM folders
+    phase_image: tuple[Path, ...] = ()
+    mask: Path | None = None  # the liver; without it a model draws it
+    echo_times_ms: tuple[float, ...] = ()
+    field_t: float | None = None
+    tr_ms: float | None = None
+    flip_deg: float | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """A line of the table. Paths are absolute; `problem` is what is wrong with the line, told when its turn comes."""
 
@@ -24,6 +37,13 @@ class Case:
     volume: int | None = None
     body: Mapping[str, float | str] = field(default_factory=dict)  # height_cm, weight_kg, sex, age_years
     problem: str = ""
+    fat: Acquisition | None = None  # a case of fat and iron has this instead of a scan
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file and folder that it is read from."""
+        fat = () if self.fat is None else (*self.fat.echoes, *self.fat.phase_image, self.fat.mask)
+        return tuple(path for path in (self.scan, self.reference, self.prediction, *fat) if path is not None)
 
     @property
     def group(self) -> str:
@@ -41,7 +61,7 @@ class Case:
 
     @property
     def needs_network(self) -> bool:
-        return self.prediction is None
+        return self.prediction is None and (self.fat is None or self.fat.mask is None)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from ..agreement import Options
 from ..errors import InputError, OutputError
 from ..library import find_model
 from ..output import discard_unfinished
-from ..reporting.style import STYLE
 from ..walk import Listener, Silence
 from .case import failed, work_on
 from .ledger import outcome_in, verified
@@ -66,7 +65,7 @@ def run_cohort(order: Order, listener: Listener | None = None) -> tuple[Tally, t
     listener.stage("tables")
     outcomes = tuple(_outcome(case, errors.get(case.folder, ""), order.out) for case in cases)
     save_tables(outcomes, order.out)
-    replace_text(order.out / PAGE, page(outcomes, order.out, order.table.name, STYLE))
+    replace_text(order.out / PAGE, page(outcomes, order.out, order.table.name))
     lost = sum(bool(outcome.error) for outcome in outcomes)
     return Tally(len(cases) - lost, len(kept), lost, order.out / PAGE), outcomes
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import InputError
-from .records import Case
+from .records import Acquisition, Case
 
 COLUMNS: Mapping[str, str] = {
     "case": "its name, that of its folder of results",
@@ -19,6 +19,13 @@ COLUMNS: Mapping[str, str] = {
     "phase": "a key of `liverseg phases`, or auto",
     "reference": "a mask to compare with",
     "prediction": "a mask that is there already: nothing is segmented",
+    "echoes": "of fat and iron, instead of a scan: a 4-D file or a DICOM folder, or files with ; between them",
+    "phase_image": "the phases of the same echoes",
+    "mask": "the liver on the echoes; without it a model draws it",
+    "echo_times_ms": "with ; between them, where the files do not say them",
+    "field_t": "field strength in tesla, where the files do not say it",
+    "tr_ms": "repetition time of the echoes, where the files do not say it",
+    "flip_deg": "flip angle of the echoes, where the files do not say it",
     "model": "who draws the prediction, or drew it; a case may stand on a line for each model",
     "patient": "lines of one patient are resampled together; without it every case is a patient",
     "series": "UID of a DICOM series",
@@ -29,12 +36,16 @@ COLUMNS: Mapping[str, str] = {
     "sex": "of the patient",
 }
 _BODY = {"height_cm": float, "weight_kg": float, "age_years": float, "sex": str}
+_PROTOCOL = ("field_t", "tr_ms", "flip_deg")
+_WITH_ECHOES = ("phase_image", "mask", "echo_times_ms", *_PROTOCOL)
+_WITHOUT_ECHOES = ("scan", "prediction", "reference", "phase", "series", "volume")
 _SUFFIXES = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _STUDY = {  # the files of a study's folder, by the names that data sets give them
     "scan": ("image", "scan"),
     "reference": ("labels", "reference"),
     "prediction": ("prediction", "segmentation"),
 }
+_FAT_STUDY = {"echoes": ("magnitude", "echoes"), "phase_image": ("phase", "phase_rad"), "mask": ("mask", "labels")}
 _FORBIDDEN = set('/\\:*?"<>|')
 _TAKEN = {"cohort.csv", "cohort_wide.csv", "cohort.html"}
 _LONGEST = 100
@@ -89,8 +100,8 @@ def _columns(names: list[str], path: Path) -> list[str]:
             raise InputError(f"{path} has the column {name!r} twice; expected each once")
     if "case" not in names:
         raise InputError(f"{path} has no column 'case'; expected one that names each case")
-    if not {"scan", "prediction"} & set(names):
-        raise InputError(f"{path} has neither a column 'scan' nor 'prediction'; expected one of them")
+    if not {"scan", "prediction", "echoes"} & set(names):
+        raise InputError(f"{path} has neither a column 'scan' nor 'prediction' nor 'echoes'; expected one of them")
     return names
 
 
@@ -103,8 +114,9 @@ def _cells(line: list[str], columns: list[str], path: Path, n: int) -> dict[str,
 def _case(cells: dict[str, str], base: Path, where: str) -> Case:
     name = _folder_name(cells.get("case", ""), where)
     problems: list[str] = []
-    if "scan" not in cells and "prediction" not in cells:
-        problems.append("neither a scan nor a prediction is named")
+    fat = _acquisition(cells, base, problems)
+    if "scan" not in cells and "prediction" not in cells and fat is None:
+        problems.append("neither a scan nor a prediction nor echoes are named")
     body = {key: _number(cells, key, kind, problems) for key, kind in _BODY.items() if key in cells}
     volume = _number(cells, "volume", int, problems) if "volume" in cells else None
     paths = {key: _path(cells[key], base) for key in ("scan", "reference", "prediction") if key in cells}
@@ -116,8 +128,34 @@ def _case(cells: dict[str, str], base: Path, where: str) -> Case:
     return Case(
         name, paths.get("scan"), cells.get("phase", "auto"), paths.get("reference"), paths.get("prediction"), model,
         cells.get("patient", ""), cells.get("series"), int(volume) if isinstance(volume, (int, float)) else None, body,
-        f"{where}: {'; '.join(problems)}" if problems else "",
+        f"{where}: {'; '.join(problems)}" if problems else "", fat,
     )  # fmt: skip
+
+
+def _acquisition(cells: dict[str, str], base: Path, problems: list[str]) -> Acquisition | None:
+    """What a line says of echoes; None where it names none."""
+    wrong = _WITHOUT_ECHOES if "echoes" in cells else _WITH_ECHOES
+    strange = [name for name in wrong if name in cells]
+    if strange:
+        problems.append(f"{', '.join(strange)} {'does' if len(strange) == 1 else 'do'} not go "
+                        f"{'with' if 'echoes' in cells else 'without'} echoes")  # fmt: skip
+    if ("tr_ms" in cells) != ("flip_deg" in cells):
+        problems.append("tr_ms and flip_deg belong together")
+    if "echoes" not in cells:
+        return None
+    told = {name: _number(cells, name, float, problems) for name in _PROTOCOL if name in cells}
+    times = [
+        _number({"echo_times_ms": one}, "echo_times_ms", float, problems) for one in _listed(cells, "echo_times_ms")
+    ]
+    paths = {name: tuple(_path(one, base) for one in _listed(cells, name)) for name in ("echoes", "phase_image")}
+    return Acquisition(
+        paths["echoes"], paths["phase_image"], _path(cells["mask"], base) if "mask" in cells else None,
+        tuple(t for t in times if isinstance(t, float)), **{name: t for name, t in told.items() if isinstance(t, float)},
+    )  # fmt: skip
+
+
+def _listed(cells: dict[str, str], name: str) -> list[str]:
+    return [one.strip() for one in cells.get(name, "").split(";") if one.strip()]
 
 
 def _number(cells: dict[str, str], key: str, kind: type, problems: list[str]) -> float | str:
@@ -180,6 +218,10 @@ def _study(folder: Path) -> Case:
     if not files:
         return case
     known = {role: _first(files, names) for role, names in _STUDY.items()}
+    fat = {role: _first(files, names) for role, names in _FAT_STUDY.items()}
+    if known["scan"] is None and known["prediction"] is None and fat["echoes"] is not None:
+        phases = () if fat["phase_image"] is None else (fat["phase_image"],)
+        return replace(case, scan=None, fat=Acquisition((fat["echoes"],), phases, fat["mask"]))
     if known["scan"] is None and known["prediction"] is None:
         if len(files) > 1:
             names = " or ".join(_STUDY["scan"])

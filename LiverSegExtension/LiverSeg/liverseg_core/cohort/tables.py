@@ -16,7 +16,7 @@ from .records import AGREEMENT, EXPECTED, MEASURED, NOTICE, Outcome, Row
 LONG = (
     "case", "patient", "model", "phase", "source", "structure", "quantity", "value", "unit", "reason", "error",
 )  # fmt: skip
-EACH_LESION = re.compile(r"lesion_\d+")
+EACH_PART = re.compile(r"lesion_\d+|disc_\w+")  # single lesions, and discs as a reader would draw them
 _BODY = ("height_cm", "weight_kg", "age_years", "sex")
 
 
@@ -54,11 +54,9 @@ _Column = tuple[str, str, str, str]  # source, structure, quantity, unit
 
 
 def _wide_columns(outcomes: Iterable[Outcome]) -> list[_Column]:
-    """Every number that a case has once, in the order of sources; single lesions stand in cohort.csv alone."""
+    """Every number that a case has once, in the order of sources; single lesions and discs stand in cohort.csv alone."""
     rows = [row for outcome in outcomes for row in outcome.rows]
-    found = dict.fromkeys(
-        _key(row) for row in rows if row.source != NOTICE and not EACH_LESION.fullmatch(row.structure)
-    )
+    found = dict.fromkeys(_key(row) for row in rows if row.source != NOTICE and not EACH_PART.fullmatch(row.structure))
     return sorted(found, key=lambda key: (MEASURED, EXPECTED, AGREEMENT).index(key[0]))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ..reporting import fat_quantity
 from .analysis import HEADLINE
 from .statistics import Interval
 
@@ -27,7 +28,7 @@ def _cells(row: Iterable[str], blank: set[int], tag: str) -> str:
 
 
 def quantity(key: str) -> str:
-    return key.upper() if key in HEADLINE else key.replace("_", " ")
+    return key.upper() if key in HEADLINE else fat_quantity(key)
 
 
 def in_unit(unit: str) -> str:

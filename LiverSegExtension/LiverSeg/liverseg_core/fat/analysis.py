@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,48 +12,20 @@ import torch
 from ..errors import InputError
 from ..geometry import Grid
 from ..records import Measurement, Notice
-from .findings import findings
+from .findings import findings, measured, measured_share
 from .fitting import Drawn, Signals
 from .magnitude import fit_power
 from .noise import uncertainty
 from .options import Options
 from .pooled import Pool, pooled
 from .protocol import RENAME_BIAS, Protocol, notices_about
-from .regions import Region, measured_part, parts, planes
+from .regions import Region, body_of, measured_part, parts, planes
+from .results import FatResult, Maps
 from .spectra import spectrum_named
 from .statistics import Number, described
+from .two_point import two_point
 
 RELIABLE, BLOCKS_HELP = 5.0, 30.0  # points: Cramer-Rao deviation of a voxel's PDFF, from the pooled signal of a region
-_BODY = 0.05  # of the bright voxels of the first echo: what is darker is air
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """One value a voxel, float32 [k, j, i]; NaN where the body ends. PDFF in per cent, not clamped; R2* in 1/s; T2* in
-    ms; water, fat and residual in the units of the signal; uncertainty in points of PDFF; field in Hz, only where phases
-    were used."""
-
-    pdff: np.ndarray
-    r2star: np.ndarray
-    t2star: np.ndarray
-    water: np.ndarray
-    fat: np.ndarray
-    residual: np.ndarray
-    uncertainty: np.ndarray
-    field: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FatResult:
-    """Everything that the report and the files need. `facts` describe how the maps were made (for the side-car);
-    `measured` is the part of the liver that the numbers hold, `parts` the regions they are given for."""
-
-    maps: Maps
-    rows: tuple[Measurement, ...]
-    notices: tuple[Notice, ...]
-    facts: Mapping[str, object]
-    measured: np.ndarray
-    parts: tuple[Region, ...] = ()
 
 
 def analyse(
@@ -66,18 +38,17 @@ def analyse(
 ) -> FatResult:
     """`magnitude` and `phase_rad` [n, k, j, i], echoes in the order of the protocol; `liver` bool [k, j, i].
 
-    InputError for a protocol of fewer than three echoes and for an empty liver.
+    Two echoes give a fat fraction without R2*, by magnitudes alone. InputError for an empty liver, and for echoes that
+    cannot tell fat from water.
     """
     options = options or Options()
-    if len(protocol.te_ms) < 3:
-        raise InputError(
-            f"{len(protocol.te_ms)} echoes give a fat fraction without R2*; expected three at least, better six"
-        )
     if not liver.any():
         raise InputError("the liver mask is empty: there is nothing to measure")
+    if len(protocol.te_ms) == 2:
+        return two_point(magnitude, protocol, grid, liver, options)
     spectrum = spectrum_named(options.spectrum)
     notices = list(notices_about(protocol, spectrum))
-    body = _body(magnitude) | liver
+    body = body_of(magnitude) | liver
     signals = Signals(magnitude, phase_rad, protocol, body, options)
     drawn = signals.fitted(liver[body])
     notices += drawn.notices
@@ -86,17 +57,12 @@ def analyse(
     pools = {region.name: pooled(magnitude[:, region.mask], signals.echoes, drawn.sigma) for region in regions}
     maps = _maps(drawn, signals, body)
     rows = [row for region in regions for row in _rows(region, maps, pools[region.name], magnitude, signals, drawn)]
-    rows.append(_share(roi, liver, grid))
+    rows.append(measured_share(roi, liver, grid))
     rows += list(findings(roi, grid, {"pdff": maps.pdff, "r2star": maps.r2star}, rows, protocol, options))
     if drawn.half:
         text = "More than half of the signal is fat, which magnitudes cannot tell from water; the phases were used."
         notices.append(Notice("fat_above_half", text))
     return FatResult(maps, _named(rows, protocol), tuple(notices), _facts(protocol, options, drawn), roi, regions)
-
-
-def _body(magnitude: np.ndarray) -> np.ndarray:
-    bright = float(np.percentile(magnitude[0], 99))
-    return magnitude[0] > _BODY * bright if bright > 0 else magnitude[0] > 0
 
 
 def _maps(drawn: Drawn, signals: Signals, body: np.ndarray) -> Maps:
@@ -133,11 +99,11 @@ def _rows(
     elif pool.pdff_sd > RELIABLE:
         numbers = _by_blocks(numbers, region, magnitude, signals, drawn, pool)
     for number in numbers:
-        yield _measured(region, "pdff", number)
+        yield measured(region, "pdff", number)
     limit = 1000.0 / float(signals.echoes.times_s[0] * 1e3)
     for number in described(maps.r2star[region.mask], "r2star"):
         beyond = number.name in ("mean", "median") and number.value > limit
-        yield _measured(region, "r2star", replace(number, reason=f"at least: beyond {limit:.0f} 1/s the first echo is gone")
+        yield measured(region, "r2star", replace(number, reason=f"at least: beyond {limit:.0f} 1/s the first echo is gone")
                         if beyond else number)  # fmt: skip
     yield Measurement(region.name, "voxels", float(np.count_nonzero(region.mask)), "1")
 
@@ -161,16 +127,6 @@ def _by_blocks(
     mean = torch.from_numpy(power[:, kept] / held[kept]).to(signals.device)
     values = fit_power(mean, signals.echoes, drawn.sigma).pdff().cpu().numpy()
     return [replace(number, reason=reason) for number in described(values, "pdff")]
-
-
-def _share(roi: np.ndarray, liver: np.ndarray, grid: Grid) -> Measurement:
-    count = np.count_nonzero(roi)
-    told = f"{count / np.count_nonzero(liver):.0%} of the mask: without its rim"
-    return Measurement("liver", "measured_volume", float(count) * grid.voxel_ml, "ml", told)
-
-
-def _measured(region: Region, kind: str, number: Number) -> Measurement:
-    return Measurement(region.name, f"{kind}_{number.name}", number.value, number.unit, number.reason)
 
 
 def _named(rows: Sequence[Measurement], protocol: Protocol) -> tuple[Measurement, ...]:

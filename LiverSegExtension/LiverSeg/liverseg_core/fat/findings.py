@@ -11,8 +11,8 @@ from ..geometry import Grid
 from ..records import Measurement
 from .options import Options
 from .protocol import Protocol
-from .regions import blocks
-from .statistics import UNITS, uneven
+from .regions import Region, blocks
+from .statistics import UNITS, Number, uneven
 from .tables import STEATOSIS, calibration_for, iron_bands
 
 Found = Mapping[tuple[str, str], Measurement]
@@ -23,18 +23,37 @@ def findings(
     options: Options,
 ) -> Iterator[Measurement]:  # fmt: skip
     """`roi` is the measured part, `maps` hold pdff and r2star [k, j, i], `rows` what was measured region by region."""
-    numbers = blocks(roi, grid)
-    for kind, values in maps.items():
-        number = uneven(values, numbers, kind)
-        yield Measurement("liver", f"{kind}_{number.name}", number.value, number.unit, number.reason)
+    yield from unevenness(roi, grid, maps, rows)
     found = {(row.structure, row.quantity): row for row in rows}
-    yield from _sides_and_discs(found)
     yield _iron(found[("liver", "r2star_median")], protocol, options)
     yield from _grades(found, protocol, options)
 
 
-def _sides_and_discs(found: Found) -> Iterator[Measurement]:
-    for kind in ("pdff", "r2star"):
+def unevenness(
+    roi: np.ndarray, grid: Grid, maps: Mapping[str, np.ndarray], rows: Sequence[Measurement]
+) -> Iterator[Measurement]:
+    """Blocks, sides and discs of every map; arguments as for `findings`."""
+    numbers = blocks(roi, grid)
+    for kind, values in maps.items():
+        number = uneven(values, numbers, kind)
+        yield Measurement("liver", f"{kind}_{number.name}", number.value, number.unit, number.reason)
+    yield from _sides_and_discs({(row.structure, row.quantity): row for row in rows}, list(maps))
+
+
+def measured(region: Region, kind: str, number: Number) -> Measurement:
+    """A number of one map in one region."""
+    return Measurement(region.name, f"{kind}_{number.name}", number.value, number.unit, number.reason)
+
+
+def measured_share(roi: np.ndarray, liver: np.ndarray, grid: Grid) -> Measurement:
+    """How much of the mask the numbers hold."""
+    count = np.count_nonzero(roi)
+    told = f"{count / np.count_nonzero(liver):.0%} of the mask: without its rim"
+    return Measurement("liver", "measured_volume", float(count) * grid.voxel_ml, "ml", told)
+
+
+def _sides_and_discs(found: Found, kinds: Sequence[str]) -> Iterator[Measurement]:
+    for kind in kinds:
         right, left = (found.get((side, f"{kind}_median")) for side in ("right_half", "left_half"))
         if right is not None and left is not None:
             yield Measurement("liver", f"{kind}_right_minus_left", right.value - left.value, UNITS[kind],

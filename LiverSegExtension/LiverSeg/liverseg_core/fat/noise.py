@@ -15,6 +15,7 @@ _RUN = 20  # voxels
 _MOST_RUNS = 500
 _TURNS = 4
 _RIDGE = 1e-9
+_CHUNK = 1 << 14  # voxels at a time: a kilobyte each, which a whole body would not have
 _SMALL = 1e-12
 
 
@@ -72,6 +73,12 @@ def uncertainty(fit: Fit, echoes: Echoes, sigma: float, *, phases: bool = False)
 
     Of magnitudes, whose noise near the floor is Rice's, or (`phases`) of complex echoes with field and phase unknown.
     """
+    spans = [slice(first, first + _CHUNK) for first in range(0, max(len(fit.rate), 1), _CHUNK)]
+    parts = [_uncertainty(fit[span], echoes, sigma, phases=phases) for span in spans]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def _uncertainty(fit: Fit, echoes: Echoes, sigma: float, *, phases: bool) -> tuple[torch.Tensor, torch.Tensor]:
     information = _of_complex(fit, echoes) if phases else _of_magnitudes(fit, echoes, sigma)
     scaled, scale = _scaled(information)
     inverse = torch.linalg.inv_ex(scaled)[0] * scale[:, :, None] * scale[:, None, :] * sigma**2

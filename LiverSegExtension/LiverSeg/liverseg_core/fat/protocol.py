@@ -75,7 +75,7 @@ class Protocol:
 def notices_about(protocol: Protocol, spectrum: Spectrum) -> tuple[Notice, ...]:
     """What a reader must know of the protocol before any number."""
     told = []
-    if protocol.condition(spectrum) > _WORST_CONDITION:
+    if len(protocol.te_ms) >= _FEWEST and protocol.condition(spectrum) > _WORST_CONDITION:
         told.append(Notice("fat_not_separable", f"These {len(protocol.te_ms)} echoes cannot separate fat, water and decay: "
                            "see the times of the echoes; six that fall in and out of phase can."))  # fmt: skip
     bias = protocol.t1_bias()

@@ -14,6 +14,7 @@ _RIM_MM = 3.5  # in plane: what partial volume and breathing mix with the surrou
 _MOST_RIM = 2  # voxels
 _BLOCK_ML = 1.0
 _DISC_MM = 10.0
+_BODY = 0.05  # of the bright voxels of the first echo: what is darker is air
 _FEWEST = 100  # voxels of a part that is reported
 _THIRDS = ("upper", "middle", "lower")
 _SECTORS = ("right", "central", "left")
@@ -25,6 +26,12 @@ class Region:
 
     name: str
     mask: np.ndarray
+
+
+def body_of(magnitude: np.ndarray) -> np.ndarray:
+    """Where echoes [n, k, j, i] hold more than air, by the first of them; bool [k, j, i]."""
+    bright = float(np.percentile(magnitude[0], 99))
+    return np.asarray(magnitude[0] > (_BODY * bright if bright > 0 else 0.0))
 
 
 def measured_part(liver: np.ndarray, grid: Grid) -> np.ndarray:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-BINS: Mapping[str, np.ndarray] = {"pdff": np.arange(-5.0, 61.0, 1.0), "r2star": np.arange(0.0, 1005.0, 5.0)}
-UNITS: Mapping[str, str] = {"pdff": "%", "r2star": "1/s"}
-_LEAST_MEAN = 2.0  # of a PDFF in per cent below which a coefficient of variation says nothing
+_PERCENTS = np.arange(-5.0, 61.0, 1.0)
+BINS: Mapping[str, np.ndarray] = {"pdff": _PERCENTS, "ff": _PERCENTS, "r2star": np.arange(0.0, 1005.0, 5.0)}
+UNITS: Mapping[str, str] = {"pdff": "%", "ff": "%", "r2star": "1/s"}
+_NOISE_OF_FLOATS = 1e-6  # of the mean: values that are equal but for the rounding of float32 have no shape
+_LEAST_MEAN = 2.0  # of fat in per cent below which a coefficient of variation says nothing
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Number:
 
 
 def described(values: np.ndarray, kind: str, noise: float = math.nan) -> list[Number]:
-    """Everything about the values of one map (`kind`: pdff or r2star), NaN left out. `noise` is the median Cramer-Rao
+    """Everything about the values of one map (`kind`: a row of BINS), NaN left out. `noise` is the median Cramer-Rao
     deviation of a voxel: what it explains is taken out of the spread."""
     held = values[np.isfinite(values)]
     unit = UNITS[kind]
@@ -72,14 +74,14 @@ _PLAIN = ("mean", "median", "sd", "iqr", "p5", "p95")
 def _shape(held: np.ndarray, kind: str, sd: float) -> list[Number]:
     counts = histogram(held, kind)[0]
     entropy = Number("entropy", float(stats.entropy(counts, base=2)), "bit")
-    if held.size < 8 or not sd > 0:
+    if held.size < 8 or not sd > _NOISE_OF_FLOATS * abs(float(held.mean())):
         return [entropy]
     skew, excess = float(stats.skew(held)), float(stats.kurtosis(held))
     return [entropy, Number("skewness", skew, "1"), Number("kurtosis", excess, "1", "excess over the normal")]
 
 
 def _spread(mean: float, sd: float, kind: str) -> Number:
-    if kind == "pdff" and mean < _LEAST_MEAN:
+    if UNITS[kind] == "%" and mean < _LEAST_MEAN:
         return Number("cv", math.nan, "1", f"the mean is below {_LEAST_MEAN:g} %")
     return Number("cv", sd / mean if mean > 0 else math.nan, "1", "" if mean > 0 else "the mean is not positive")
 

@@ -57,6 +57,9 @@ class _Upsample(nn.Module):
 class STUNet(nn.Module):
     """[n, channels, k, j, i] -> logits of every decoder level while training, finest first; of the finest in use."""
 
+    encoder_parts = ("conv_blocks_context.",)  # how the names of its tensors begin: what a checkpoint fills in part
+    head_parts = ("seg_outputs.",)
+
     def __init__(
         self, channels: int, labels: int, base: int, blocks: int, strides: Sequence[Sequence[int]], heads: int
     ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .fat_page import Spread, save_fat_page
+from .fat_page import Spread, fat_quantity, save_fat_page
 from .maps import MAPS, save_maps, save_measured
 from .masks import save_masks
 from .overlays import Coloured, beside_anatomy, scale_top
 from .page import save_page
+from .parts import document
 from .pictures import montage, save_png, three_views
 from .tables import save_csv, save_json, save_record, save_rows
 
@@ -15,6 +16,8 @@ __all__ = [
     "Coloured",
     "Spread",
     "beside_anatomy",
+    "document",
+    "fat_quantity",
     "montage",
     "save_csv",
     "save_fat_page",

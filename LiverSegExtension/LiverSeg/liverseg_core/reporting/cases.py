@@ -27,7 +27,7 @@ def save_case(scan: Scan, labels: LabelMask, ai: LabelMask | None, facts: CaseFa
     Images are made anew from voxels and geometry, so that no tag of the source can travel; the headers are read
     back all the same. What is burnt into the pixels cannot be seen here.
     """
-    files = {IMAGE: as_image(_shortest(scan.voxels), scan.grid), LABELS_FILE: as_image(labels.voxels, labels.grid)}
+    files = {IMAGE: as_image(shortest(scan.voxels), scan.grid), LABELS_FILE: as_image(labels.voxels, labels.grid)}
     if ai is not None:
         files[AI] = as_image(ai.voxels, ai.grid)
     for name, image in files.items():
@@ -46,7 +46,7 @@ def carried(path: Path) -> list[str]:
     return [key for key in _TELLTALES if reader.HasMetaDataKey(key) and reader.GetMetaData(key).strip()]
 
 
-def _shortest(voxels: np.ndarray) -> np.ndarray:
+def shortest(voxels: np.ndarray) -> np.ndarray:
     """Whole numbers of 16 bits where nothing is lost by it: a third of the file."""
     if np.issubdtype(voxels.dtype, np.floating) and np.abs(voxels).max(initial=0) < 2**15:
         whole = voxels.astype(np.int16)

@@ -14,18 +14,18 @@ import numpy as np
 from ..labels import name_of
 from ..records import Measurement, Report
 from .marks import Rgb
-from .page import _POLICY, _provenance, _seconds, _undefined, _warnings, value_text
+from .parts import document, provenance, seconds, undefined, value_text, warnings
 from .pictures import png_bytes
-from .style import STYLE
 
-_WORDS = {"pdff": "PDFF", "r2star": "R2*", "lic": "liver iron concentration", "sd": "standard deviation", "iqr": "interquartile range",
+_KINDS = {"pdff": "PDFF", "ff": "fat fraction", "r2star": "R2*"}
+_WORDS = {**_KINDS, "lic": "liver iron concentration", "sd": "standard deviation", "iqr": "interquartile range",
           "cv": "coefficient of variation", "sd_without_noise": "standard deviation without noise",
     "blocks_sd": "standard deviation over blocks of 1 ml", "discs_mean": "mean of nine discs", "p5": "5th percentile", "p10": "10th percentile", "p25": "25th percentile",
           "p75": "75th percentile", "p90": "90th percentile", "p95": "95th percentile"}  # fmt: skip
-_COLUMNS = ("pdff_median", "pdff_mean", "pdff_sd", "r2star_median", "r2star_mean", "r2star_sd", "voxels")
+_STATISTICS = ("median", "mean", "sd")
 _MORE_STYLE = """
 .spreads{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,470px),1fr));gap:14px}.spreads svg{max-width:100%;height:auto;display:block}
-.heads{display:grid;grid-template-columns:repeat(3,1fr);gap:6px;margin-bottom:6px;font-weight:600}.numbers{display:flex;gap:28px}
+.heads{display:grid;grid-auto-flow:column;grid-auto-columns:1fr;gap:6px;margin-bottom:6px;font-weight:600}.numbers{display:flex;gap:28px}
 .wide{overflow-x:auto}@media print{img,svg{-webkit-print-color-adjust:exact;print-color-adjust:exact}.heads{font-size:8.5pt}}
 """
 _NOTHING = Measurement("", "", math.nan, "")
@@ -49,33 +49,34 @@ def save_fat_page(
     """Everything is inside the one file. Warnings come before all else, as on the page of a segmentation."""
     rows = report.measurements
     parts = [
-        _warnings(report.warnings),
+        warnings(report.warnings),
         _header(report),
         _maps(picture, spreads),
         _histograms(spreads),
         _liver(rows),
         _regions(rows),
-        _undefined([m for m in rows if math.isnan(m.value) and m.structure != "liver"]),
-        f'<div class="pair">{_provenance(report)}{_seconds(report)}</div>',
+        undefined([m for m in rows if math.isnan(m.value) and m.structure != "liver"]),
+        f'<div class="pair">{provenance(report)}{seconds(report)}</div>',
         _made(facts),
-        f"<footer>Made by LiverSeg {escape(report.version)}. Research software, not a medical device: "
-        "no number on this page may decide about a patient.</footer>",
     ]
-    body = "\n".join(part for part in parts if part)
-    path.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>LiverSeg fat and iron: {escape(Path(report.scan.path).name)}</title><style>{STYLE}{_MORE_STYLE}</style>"
-        f"</head><body><main>{body}</main></body></html>\n",
-        encoding="utf-8",
-    )
+    title = f"fat and iron: {Path(report.scan.path).name}"
+    path.write_text(document(title, parts, report.version, _MORE_STYLE), encoding="utf-8")
 
 
-def quantity_text(key: str) -> str:
+def fat_quantity(key: str) -> str:
     """`pdff_sd` -> "PDFF, standard deviation"."""
     kind, _, rest = key.partition("_")
-    return f"{_WORDS[kind]}, {_word(rest)}" if kind in ("pdff", "r2star") and rest else _word(key)
+    return f"{_KINDS[kind]}, {_word(rest)}" if kind in _KINDS and rest else _word(key)
+
+
+def _kinds(measurements: Sequence[Measurement]) -> list[str]:
+    """What was measured of the liver."""
+    held = {m.quantity for m in measurements if m.structure == "liver"}
+    return [kind for kind in _KINDS if f"{kind}_median" in held]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _word(key: str) -> str:
@@ -83,16 +84,17 @@ def _word(key: str) -> str:
 
 
 def _header(report: Report) -> str:
-    """The two numbers that are asked for, never without what must be known of them."""
+    """The one or two numbers that are asked for, never without what must be known of them."""
     found = {m.quantity: m for m in report.measurements if m.structure == "liver"}
-    shown = [found[name] for name in ("pdff_median", "r2star_median") if name in found]
+    shown = [found[f"{kind}_median"] for kind in _kinds(report.measurements)]
+    title = "Fat and iron of the liver" if "r2star_median" in found else "Fat of the liver, by two echoes"
     numbers = "".join(
-        f'<p class="number"><b>{escape(value_text(m))} {escape(m.unit)}</b><span>{escape(quantity_text(m.quantity))}'
+        f'<p class="number"><b>{escape(value_text(m))} {escape(m.unit)}</b><span>{escape(fat_quantity(m.quantity))}'
         f"{escape(f': {m.reason}' if m.reason else '')}</span></p>"
         for m in shown
     )
     source = f'<p class="sub">{escape(report.scan.path)}<br>{escape(report.phase["how"])}</p>'
-    return f'<header><div><h1>Fat and iron of the liver</h1>{source}</div><div class="numbers">{numbers}</div></header>'
+    return f'<header><div><h1>{title}</h1>{source}</div><div class="numbers">{numbers}</div></header>'
 
 
 def _maps(picture: Rgb, spreads: Sequence[Spread]) -> str:
@@ -152,21 +154,22 @@ def _histogram(spread: Spread) -> str:
 
 
 def _liver(measurements: Sequence[Measurement]) -> str:
-    """A line a statistic, PDFF beside R2*; then what is told of the liver once."""
+    """A line a statistic, fat beside R2*; then what is told of the liver once."""
     found = {m.quantity: m for m in measurements if m.structure == "liver"}
-    names = dict.fromkeys(q.partition("_")[2] for q in found if q.startswith(("pdff_", "r2star_")))
+    kinds = _kinds(measurements)
+    names = dict.fromkeys(q.partition("_")[2] for q in found if q.partition("_")[0] in kinds)
     rows = "".join(
         f'<tr><th scope="row">{escape(_word(name))}</th>'
-        + "".join(_cell(found.get(f"{kind}_{name}", _NOTHING)) for kind in ("pdff", "r2star"))
+        + "".join(_cell(found.get(f"{kind}_{name}", _NOTHING)) for kind in kinds)
         + "</tr>"
         for name in names
     )
-    head = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in
-                   (("Statistic", ""), ("PDFF", " class=n"), ("", ""), ("R2*", " class=n"), ("", "")))  # fmt: skip
+    told = "".join(f'<th scope="col" class="n">{_capital(_KINDS[kind])}</th><th scope="col"></th>' for kind in kinds)
+    head = f'<th scope="col">Statistic</th>{told}'
     once = "".join(
         f'<tr><th scope="row">{escape(_word(m.quantity))}</th>{_cell(m, m.definition)}</tr>'
         for m in found.values()
-        if not m.quantity.startswith(("pdff_", "r2star_"))
+        if m.quantity.partition("_")[0] not in kinds
     )
     return (
         f"<section><h2>The whole liver</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -193,18 +196,19 @@ def _regions(measurements: Sequence[Measurement]) -> str:
     """A line a region, the liver itself left out: it has a table of its own."""
     found = {(m.structure, m.quantity): m for m in measurements}
     names = dict.fromkeys(m.structure for m in measurements if m.structure != "liver")
+    columns = [*(f"{kind}_{name}" for kind in _kinds(measurements) for name in _STATISTICS), "voxels"]
     if not names:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escape(name_of(name))}</th>'
-        + "".join(f'<td class="n">{value_text(found.get((name, key), _NOTHING))}</td>' for key in _COLUMNS)
+        + "".join(f'<td class="n">{value_text(found.get((name, key), _NOTHING))}</td>' for key in columns)
         + "</tr>"
         for name in names
     )
     units = {m.quantity: m.unit for m in measurements}
     head = "".join(
-        f'<th scope="col" class="n">{escape(quantity_text(key))}{escape(_unit(units.get(key, "1")))}</th>'
-        for key in _COLUMNS
+        f'<th scope="col" class="n">{escape(fat_quantity(key))}{escape(_unit(units.get(key, "1")))}</th>'
+        for key in columns
     )
     return (
         f'<section><h2>Parts of the liver, and discs as a reader would draw them</h2><div class="wide"><table><thead><tr>'

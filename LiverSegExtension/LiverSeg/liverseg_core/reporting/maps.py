@@ -28,8 +28,9 @@ MAPS: Mapping[str, Map] = {
     "pdff": Map("%", "proton density fat fraction, not clamped"),
     "r2star": Map("1/s", "R2*, decay common to water and fat"),
     "t2star": Map("ms", "T2* = 1000 / R2*"),
-    "water": Map("a.u.", "water at echo time 0"),
-    "fat": Map("a.u.", "fat at echo time 0, may be negative"),
+    "ff": Map("%", "fat fraction of two echoes, T1- and T2*-weighted: no PDFF"),
+    "water": Map("a.u.", "water, at echo time 0 where decay was fitted"),
+    "fat": Map("a.u.", "fat, at echo time 0 where decay was fitted, may be negative"),
     "field": Map("Hz", "field, modulo one turn an echo spacing"),
     "residual": Map("a.u.", "root mean square of what the fit leaves"),
     "uncertainty": Map("points", "Cramer-Rao deviation of a voxel's PDFF"),
@@ -37,13 +38,14 @@ MAPS: Mapping[str, Map] = {
 
 
 def save_maps(maps: Mapping[str, np.ndarray | None], grid: Grid, facts: Mapping[str, object], folder: Path) -> None:
-    """A file a row of MAPS, float32 [k, j, i] on `grid`, NaN where nothing was measured; None fills a map with NaN.
+    """A file for each of `maps` (keys of MAPS), float32 [k, j, i] on `grid`, NaN where nothing was measured; None fills
+    a map with NaN.
 
     `facts` (spectrum, echo times, field strength, sigma, method, flags) go into maps.json with the meaning of each map.
     """
     described = {}
-    for name, row in MAPS.items():
-        values = maps[name]
+    for name, values in maps.items():
+        row = MAPS[name]
         nothing = np.full(grid.array_shape, np.nan, np.float32)
         image = as_image(nothing if values is None else values.astype(np.float32), grid)
         image.SetMetaData("ITK_FileNotes", row.note())

@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry import Grid, resampled
 from ..records import LabelMask, Scan
 from .marks import STAMP, WHITE, Rgb, inked, lettered, outline, scale_bar, written
-from .pictures import _AXIAL, _GAP_PX, _PAGE_PX, _STRIP_PX, _Canvas, _near, _padded, _row
+from .pictures import AXIAL, GAP_PX, PAGE_PX, STRIP_PX, Canvas, near, padded, side_by_side
 
 _TICKS = 5  # of a colour bar, both ends among them
 _BAR_PX = 14
@@ -44,26 +44,26 @@ def beside_anatomy(
     `measured` is bool [k, j, i]. Under each column of maps lies its scale; under each slice its number, counted from 1
     at the lowest slice of the scan.
     """
-    canvas = _Canvas(scan, liver)
+    canvas = Canvas(scan, liver)
     columns = 1 + len(maps)
-    width_px = (_PAGE_PX - _GAP_PX * (columns - 1)) // columns
+    width_px = (PAGE_PX - GAP_PX * (columns - 1)) // columns
     pixel_mm = canvas.grid.size[0] * canvas.grid.spacing_mm[0] / width_px
     rows = []
     for n, k in enumerate(_within(*canvas.span, most)):
-        plane = canvas.grid.plane(_AXIAL, k, pixel_mm)
+        plane = canvas.grid.plane(AXIAL, k, pixel_mm)
         ring = outline(_laid(measured.astype(np.uint8), scan.grid, plane) > 0)
         tiles = [inked(canvas.drawn(plane), [(ring, WHITE)])]
         tiles += [inked(_drawn(one, scan.grid, plane), [(ring, WHITE)]) for one in maps.values()]
         if n == 0:
             tiles[0] = _signed(tiles[0], scan, plane)
-        strip = np.zeros((_STRIP_PX, tiles[0].shape[1], 3), np.uint8)
+        strip = np.zeros((STRIP_PX, tiles[0].shape[1], 3), np.uint8)
         under = [lettered(strip, [(written(str(k + 1)), 0.5, 0.0)]), *(strip for _ in maps)]
-        rows.append(_row([np.concatenate(pair) for pair in zip(tiles, under)]))
+        rows.append(side_by_side([np.concatenate(pair) for pair in zip(tiles, under)]))
     width = rows[0].shape[1]
-    tile = (width - _GAP_PX * (columns - 1)) // columns
-    blank = np.zeros((_BAR_PX + _STRIP_PX, tile, 3), np.uint8)
-    rows.append(_row([blank, *(colour_bar(one.top, tile) for one in maps.values())]))
-    return np.concatenate([_padded(row, width) for row in rows])[:-_GAP_PX]
+    tile = (width - GAP_PX * (columns - 1)) // columns
+    blank = np.zeros((_BAR_PX + STRIP_PX, tile, 3), np.uint8)
+    rows.append(side_by_side([blank, *(colour_bar(one.top, tile) for one in maps.values())]))
+    return np.concatenate([padded(row, width) for row in rows])[:-GAP_PX]
 
 
 def coloured(values: np.ndarray, top: float) -> Rgb:
@@ -79,7 +79,7 @@ def colour_bar(top: float, width_px: int) -> Rgb:
     """The scale from 0 to `top`, with numbers below."""
     ramp = coloured(np.linspace(0.0, top, width_px)[None].repeat(_BAR_PX, axis=0), top)
     words = [(written(f"{tick:g}"), 0.5, n / (_TICKS - 1)) for n, tick in enumerate(np.linspace(0.0, top, _TICKS))]
-    return np.concatenate([ramp, lettered(np.zeros((_STRIP_PX, width_px, 3), np.uint8), words)])
+    return np.concatenate([ramp, lettered(np.zeros((STRIP_PX, width_px, 3), np.uint8), words)])
 
 
 def _within(first: int, last: int, most: int) -> list[int]:
@@ -94,7 +94,7 @@ def _drawn(one: Coloured, grid: Grid, plane: Grid) -> Rgb:
 
 def _laid(values: np.ndarray, grid: Grid, plane: Grid, outside: float = 0.0) -> np.ndarray:
     """Voxel by voxel: interpolation would spread what is not known, and blur what was measured."""
-    return resampled(*_near(values, grid, plane), plane, nearest=True, outside=outside)[0]
+    return resampled(*near(values, grid, plane), plane, nearest=True, outside=outside)[0]
 
 
 def _signed(tile: Rgb, scan: Scan, plane: Grid) -> Rgb:

@@ -15,25 +15,25 @@ from ..phases import PHASES
 from ..records import LabelMask, Scan
 from .marks import DASHED, STAMP, Colour, Ink, Rgb, inked, lettered, outline, scale_bar, written
 
-_PAGE_PX = 1038  # the width at which the page shows a picture: drawn so, lines and letters keep theirs
+PAGE_PX = 1038  # the width at which the page shows a picture: drawn so, lines and letters keep theirs
 _TALLEST_PX = 700  # of the three views: a scan from head to foot is drawn smaller
-_GAP_PX = 6
-_STRIP_PX = 26  # under a slice, for a line of letters
+GAP_PX = 6
+STRIP_PX = 26  # under a slice, for a line of letters
 _ENDS = (("R", "L"), ("A", "P"), ("F", "H"))  # where the axes of LPS come from and go to
-_AXIAL, _CORONAL, _SAGITTAL = 2, 1, 0
+AXIAL, _CORONAL, _SAGITTAL = 2, 1, 0
 
 
 def three_views(scan: Scan, mask: LabelMask) -> Rgb:
     """Axial, coronal and sagittal through the liver's middle (the scan's, when there is none), all at one scale."""
-    canvas = _Canvas(scan, mask)
+    canvas = Canvas(scan, mask)
     x_mm, y_mm, z_mm = canvas.grid.size * np.asarray(canvas.grid.spacing_mm)
-    pixel_mm = max((2 * x_mm + y_mm) / (_PAGE_PX - 2 * _GAP_PX - 3), max(y_mm, z_mm) / _TALLEST_PX)
-    planes = [canvas.grid.plane(axis, int(canvas.middle[axis]), pixel_mm) for axis in (_AXIAL, _CORONAL, _SAGITTAL)]
+    pixel_mm = max((2 * x_mm + y_mm) / (PAGE_PX - 2 * GAP_PX - 3), max(y_mm, z_mm) / _TALLEST_PX)
+    planes = [canvas.grid.plane(axis, int(canvas.middle[axis]), pixel_mm) for axis in (AXIAL, _CORONAL, _SAGITTAL)]
     height = max(plane.size[1] for plane in planes)
     views = [lettered(_framed(canvas.drawn(plane), height), _directions(plane)) for plane in planes]
     if any(notice.code == "synthetic" for notice in scan.notices):  # a made-up scan must never pass for a patient
         views[0] = lettered(views[0], [(written("SYNTHETIC", 3), 1, 0)], STAMP)
-    return _row(views)
+    return side_by_side(views)
 
 
 def montage(scan: Scan, mask: LabelMask, most: int = 24) -> Rgb:
@@ -42,14 +42,14 @@ def montage(scan: Scan, mask: LabelMask, most: int = 24) -> Rgb:
     Each carries its number, counted from 1 at the lowest slice of the scan, and the position of its middle in mm, larger
     toward the head (LPS z).
     """
-    canvas = _Canvas(scan, mask)
+    canvas = Canvas(scan, mask)
     chosen = _spread(*canvas.span, most)
     columns = max(4, -(-len(chosen) // 4))
-    width_px = (_PAGE_PX - _GAP_PX * (columns - 1)) // columns
+    width_px = (PAGE_PX - GAP_PX * (columns - 1)) // columns
     pixel_mm = canvas.grid.size[0] * canvas.grid.spacing_mm[0] / width_px
     tiles = [_numbered(canvas, k, pixel_mm) for k in chosen]
-    rows = [_row(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
-    return np.concatenate([_padded(row, rows[0].shape[1]) for row in rows])[:-_GAP_PX]
+    rows = [side_by_side(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
+    return np.concatenate([padded(row, rows[0].shape[1]) for row in rows])[:-GAP_PX]
 
 
 def png_bytes(picture: Rgb) -> bytes:
@@ -63,7 +63,7 @@ def save_png(picture: Rgb, path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(path))
 
 
-class _Canvas:
+class Canvas:
     """Draws planes of one scan with the outlines of one mask."""
 
     def __init__(self, scan: Scan, mask: LabelMask) -> None:
@@ -85,13 +85,13 @@ class _Canvas:
 
     def drawn(self, plane: Grid) -> Rgb:
         """One plane at the size it is shown at, so that outlines keep their width."""
-        grey = resampled(*_near(self.scan.voxels, self.scan.grid, plane), plane, outside=self.low)[0]
+        grey = resampled(*near(self.scan.voxels, self.scan.grid, plane), plane, outside=self.low)[0]
         shade = (np.clip((grey - self.low) / (self.high - self.low), 0, 1) * 255).astype(np.uint8)
         return inked(np.repeat(shade[..., None], 3, axis=-1), self._outlines(plane))
 
     def _outlines(self, plane: Grid) -> list[tuple[Ink, Colour]]:
         """Each structure's own; the liver's goes around its lesions, theirs lies within it."""
-        codes, block = _near(self.mask.voxels, self.mask.grid, plane)
+        codes, block = near(self.mask.voxels, self.mask.grid, plane)
         inks = []
         for code, label in LABELS.items():
             here = codes == code
@@ -103,7 +103,7 @@ class _Canvas:
         return inks
 
 
-def _near(voxels: np.ndarray, grid: Grid, plane: Grid) -> tuple[np.ndarray, Grid]:
+def near(voxels: np.ndarray, grid: Grid, plane: Grid) -> tuple[np.ndarray, Grid]:
     """The part of a volume around a plane: all that interpolation needs, and little to copy."""
     first, last = grid.overlap(plane, margin_mm=1.01 * max(grid.spacing_mm))
     block = grid.cropped(first, last - first)
@@ -128,13 +128,13 @@ def _spread(first: int, last: int, most: int) -> list[int]:
     return [int(k) for k in np.round(np.linspace(last - 1, first, count))]
 
 
-def _numbered(canvas: _Canvas, k: int, pixel_mm: float) -> Rgb:
+def _numbered(canvas: Canvas, k: int, pixel_mm: float) -> Rgb:
     """An axial slice; under it, where nothing is hidden, its number and its position."""
-    tile = canvas.drawn(canvas.grid.plane(_AXIAL, k, pixel_mm))
+    tile = canvas.drawn(canvas.grid.plane(AXIAL, k, pixel_mm))
     i, j, _ = canvas.grid.size
     z_mm = float(canvas.grid.world_mm(((i - 1) / 2, (j - 1) / 2, k))[2])
     words = (str(k + 1), f"{round(z_mm, 1) + 0.0:.1f} mm")  # + 0.0: no minus before a zero
-    strip = np.zeros((_STRIP_PX, tile.shape[1], 3), np.uint8)
+    strip = np.zeros((STRIP_PX, tile.shape[1], 3), np.uint8)
     return np.concatenate([tile, lettered(strip, [(written(word), 0.5, n) for n, word in enumerate(words)])])
 
 
@@ -158,12 +158,12 @@ def _framed(picture: Rgb, height: int) -> Rgb:
     return np.pad(picture, ((missing // 2, missing - missing // 2), (0, 0), (0, 0)))
 
 
-def _row(pictures: Sequence[Rgb]) -> Rgb:
+def side_by_side(pictures: Sequence[Rgb]) -> Rgb:
     """Pictures of one height, side by side."""
-    gap = np.zeros((len(pictures[0]), _GAP_PX, 3), np.uint8)
+    gap = np.zeros((len(pictures[0]), GAP_PX, 3), np.uint8)
     parts = [part for picture in pictures for part in (picture, gap)]
     return np.concatenate(parts[:-1], axis=1)
 
 
-def _padded(row: Rgb, width: int) -> Rgb:
-    return np.pad(row, ((0, _GAP_PX), (0, width - row.shape[1]), (0, 0)))
+def padded(row: Rgb, width: int) -> Rgb:
+    return np.pad(row, ((0, GAP_PX), (0, width - row.shape[1]), (0, 0)))

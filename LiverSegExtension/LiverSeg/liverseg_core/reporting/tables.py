@@ -10,14 +10,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..records import Report
+from ..records import Measurement, Report
 
 
 def save_json(report: Report, path: Path) -> None:
+    """The agreement as structure -> quantity -> value; without a reference there is none."""
     content = asdict(report)
-    if report.agreement is None:
-        del content["agreement"]
+    del content["agreement"]
+    if report.agreement is not None:
+        content["agreement"] = by_structure(report.agreement)
     save_record(content, path)
+
+
+def by_structure(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
+    """structure -> quantity -> value."""
+    nested: dict[str, dict[str, float]] = {}
+    for m in measurements:
+        nested.setdefault(m.structure, {})[m.quantity] = m.value
+    return nested
 
 
 def save_csv(report: Report, path: Path) -> None:

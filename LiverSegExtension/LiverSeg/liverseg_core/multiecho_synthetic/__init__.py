@@ -13,61 +13,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from .errors import InputError
-from .geometry import Grid, resampled, shrunk
-from .labels import LABELS, LESION, LIVER
-from .phases import PHASES
-from .records import SYNTHETIC, LabelMask, MultiEcho, Scan
+from ..errors import InputError
+from ..geometry import Grid, resampled, shrunk
+from ..labels import LABELS, LIVER
+from ..records import SYNTHETIC, LabelMask, MultiEcho, Scan
+from .tissues import MATTERS, Body, Matter, density_map, matter_map
 
 if TYPE_CHECKING:
-    from .fat.spectra import Spectrum
+    from ..fat.spectra import Spectrum
+
+__all__ = [
+    "MATTERS", "SOURCE", "TRAINS", "Body", "Liver", "Matter", "Train", "Truth", "cells", "scanned", "train_named", "truth_of",
+]  # fmt: skip
 
 SOURCE = "simulated multi-echo scan (signal model on a label map, no patient)"
 _FIELD_HZ_T = 25.0  # how uneven the field is, standard deviation per tesla
 _COILS = 0.15  # how uneven the coils are, relative
-_RIM_MM = 15.0  # subcutaneous fat, where no CT shows it
-_AIR_HU = -200.0
-_GAP_MM = 10.0  # in the outline of a body
-_DISC = ndimage.generate_binary_structure(2, 1)[None]  # within a slice
-
-
-@dataclass(frozen=True)
-class Matter:
-    """One row: proton signal at echo time 0 (liver: 1), PDFF in %, R2* in 1/s at 1.5 T and at 3 T."""
-
-    signal: float
-    pdff: float
-    rates: tuple[float, float]
-
-    def rate(self, field_t: float) -> float:
-        """R2* rises with the field; straight through the two strengths that the row knows."""
-        low, high = self.rates
-        return max(0.0, low + (high - low) * (field_t - 1.5) / 1.5)
-
-
-_FLUID = Matter(1.2, 0.0, (4.0, 6.0))
-_BLOOD = Matter(1.3, 0.0, (8.0, 16.0))
-_AIR, _LUNG, _FAT, _LEAN, _BONE = range(200, 205)  # what no label names; chosen to be typical, not measured on anyone
-MATTERS: Mapping[int, Matter] = {
-    _AIR: Matter(0.0, 0.0, (0.0, 0.0)),
-    _LUNG: Matter(0.06, 0.0, (400.0, 600.0)),
-    _FAT: Matter(1.8, 92.0, (35.0, 50.0)),
-    _LEAN: Matter(0.7, 2.0, (30.0, 40.0)),
-    _BONE: Matter(0.8, 45.0, (90.0, 140.0)),
-    LIVER: Matter(1.0, 5.0, (30.0, 45.0)),
-    LESION: Matter(0.9, 1.0, (18.0, 28.0)),
-    3: Matter(0.9, 0.0, (20.0, 40.0)),
-    4: Matter(1.0, 1.0, (16.0, 25.0)),
-    5: Matter(1.0, 1.0, (16.0, 25.0)),
-    6: _FLUID,
-    7: _FLUID,
-    8: _BLOOD,
-    9: _BLOOD,
-    10: _BLOOD,
-    11: Matter(1.1, 8.0, (22.0, 32.0)),
-    12: Matter(0.8, 2.0, (30.0, 40.0)),
-    13: Matter(0.9, 10.0, (25.0, 35.0)),
-}
 
 
 @dataclass(frozen=True)
@@ -92,6 +53,7 @@ TRAINS: Mapping[str, Train] = {  # like those of the vendors, rounded
     "3t-wide": Train((1.05, 2.46, 3.69, 4.92, 6.15, 7.38), 2.8936, 9.0, 4.0),
     "1.5t-wide": Train(_even(2.38, 2.38), 1.4941, 15.6, 5.0),
     "3t-short": Train(_even(0.97, 0.7), 3.0, 5.7, 3.0),
+    "1.5t-dense": Train(_even(1.1, 0.9, 12), 1.5, 15.0, 5.0),
     "3t-bipolar": Train(_even(1.1, 1.1, 12), 2.8949, 15.0, 3.0, 0.14),
 }
 
@@ -128,29 +90,41 @@ def train_named(name: str) -> Train:
         raise InputError(f"unknown echo train {name!r}; expected one of: {', '.join(TRAINS)}") from None
 
 
-def truth_of(scan: Scan, labels: LabelMask, grid: Grid, liver: Liver, *, field_t: float = 3.0, seed: int = 0) -> Truth:
+def truth_of(
+    scan: Scan,
+    labels: LabelMask,
+    grid: Grid,
+    liver: Liver,
+    *,
+    field_t: float = 3.0,
+    seed: int = 0,
+    body: Body | None = None,
+) -> Truth:
     """What would lie in the voxels of `grid`: each tissue by the share of the voxel that it fills.
 
     `scan` says what the labels do not name: on CT air, fat, lean tissue and bone by their HU; on MR the body, as light
     and dark as it is there, and a rim of fat.
     """
-    matter = _matter_map(scan, labels)
+    body = body or Body()
+    matter = matter_map(scan, labels)
+    density = density_map(scan, matter, body.texture)
     pdff, rate = _uneven(liver, labels, np.random.default_rng(seed))
     shape = grid.array_shape
     water, fat, decay = (np.zeros(shape, np.float32) for _ in range(3))
     most, codes, own = np.full(shape, 0.5, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
     for code in np.unique(matter):
-        here, row = matter == code, MATTERS[int(code)]
+        here, row = matter == code, body.matters[int(code)]
         share = _laid(here.astype(np.float32), labels.grid, grid)
-        if code == _LEAN and PHASES[scan.phase].modality == "MR":
-            share = _laid(here * _texture(scan, here), labels.grid, grid)
-        percent, speed = row.pdff * share, row.rate(field_t) * share
+        dense = share if (density[here] == 1.0).all() else _laid(here * density, labels.grid, grid)
+        percent, speed = row.pdff * dense, row.rate(field_t) * dense
         if code == LIVER:
             own = share
-            percent, speed = (_laid(np.where(here, values, 0.0), labels.grid, grid) for values in (pdff, rate))
+            percent, speed = (
+                _laid(np.where(here, values * density, 0.0), labels.grid, grid) for values in (pdff, rate)
+            )
         if code in LABELS:
             codes[share > most] = code
-        water += row.signal * (share - percent / 100.0)
+        water += row.signal * (dense - percent / 100.0)
         fat += row.signal * percent / 100.0
         decay += row.signal * speed
     signal = water + fat
@@ -196,52 +170,6 @@ def scanned(
     return MultiEcho(
         magnitude, phase, train.te_ms, train.field_t, train.tr_ms, train.flip_deg, grid, SOURCE, (SYNTHETIC,)
     )
-
-
-def _matter_map(scan: Scan, labels: LabelMask) -> np.ndarray:
-    """A key of MATTERS a voxel, uint8 on the grid of the labels."""
-    if scan.voxels.shape != labels.voxels.shape:
-        raise InputError(f"the scan {scan.voxels.shape} and its labels {labels.voxels.shape} differ in size")
-    rest = _by_hu(scan) if PHASES[scan.phase].modality == "CT" else _by_depth(scan)
-    return np.where(labels.voxels > 0, labels.voxels, rest).astype(np.uint8)
-
-
-def _by_hu(scan: Scan) -> np.ndarray:
-    """Smoothed first: the noise of a CT is wider than what separates fat from muscle. Where a CT was clipped, its lowest
-    value is air."""
-    smooth = ndimage.gaussian_filter(scan.voxels.astype(np.float32), 1.0)
-    low = float(scan.voxels.min())
-    air, fat, lean = smooth < (_AIR_HU if low < _AIR_HU else low + 8.0), smooth < -25, smooth < 220
-    body = _body(~air, scan.grid)
-    return np.select([~body, air, fat, lean], [_AIR, _LUNG, _FAT, _LEAN], _BONE)
-
-
-def _by_depth(scan: Scan) -> np.ndarray:
-    """An MR without fat or lung of its own: the body, and a rim of fat under its surface."""
-    smooth = ndimage.gaussian_filter(scan.voxels.astype(np.float32), 1.0)
-    body = _body(smooth > 0.08 * np.percentile(smooth, 99), scan.grid)
-    depth_mm = ndimage.distance_transform_edt(
-        np.pad(body, ((0, 0), (1, 1), (1, 1))), (1e3, *scan.grid.spacing_mm[1::-1])
-    )
-    return np.select([~body, depth_mm[:, 1:-1, 1:-1] < _RIM_MM], [_AIR, _FAT], _LEAN)
-
-
-def _texture(scan: Scan, here: np.ndarray) -> np.ndarray:
-    """What lies beside the organs of an MR as light and dark as the scan shows it, about 1."""
-    middle = max(float(np.median(scan.voxels[here])), 1e-6)
-    return np.clip(scan.voxels / middle, 0.2, 2.0).astype(np.float32)
-
-
-def _body(dense: np.ndarray, grid: Grid) -> np.ndarray:
-    """The largest part, with what it encloses in each slice; gaps of a few mm in its outline are closed."""
-    parts, count = ndimage.label(ndimage.binary_opening(dense, _DISC))
-    if count == 0:
-        raise InputError("the scan shows no body; expected the scan that the labels were drawn on")
-    largest = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
-    reach = max(1, round(_GAP_MM / grid.spacing_mm[0]))
-    wide = np.pad(largest, ((0, 0), (reach, reach), (reach, reach)))
-    closed = ndimage.binary_closing(wide, _DISC, iterations=reach)[:, reach:-reach, reach:-reach]
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
 
 
 def _uneven(liver: Liver, labels: LabelMask, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

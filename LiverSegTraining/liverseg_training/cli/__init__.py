@@ -1,0 +1,1 @@
+"""Commands of `liverseg-train` that have a file of their own."""

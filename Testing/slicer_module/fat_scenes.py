@@ -1,0 +1,91 @@
+"""Echoes of known fat and iron as nodes of a scene, and the files of the worker as a test makes them up."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import slicer.util
+from liverseg_core.fat.spectra import DEFAULT, spectrum_named
+from liverseg_core.geometry import as_image, grid_of
+from liverseg_core.multiecho_synthetic import Liver, scanned, train_named, truth_of
+from liverseg_core.records import MultiEcho, Scan
+from liverseg_core.synthetic import abdomen
+from slicer_module.lab import volumes
+from slicer_module.panel_desk import SMALL
+
+PDFF, R2STAR = 12.0, 60.0
+
+
+@cache
+def small_echoes() -> tuple[MultiEcho, np.ndarray]:
+    """What `liverseg sample multiecho` makes, on few voxels; and where its liver is [k, j, i]."""
+    train = train_named("3t")
+    scan, labels, _volumes = abdomen("ct", grid=SMALL, noise=0.0)
+    truth = truth_of(scan, labels, SMALL.respaced((None, None, 12.0)), Liver(PDFF, R2STAR), field_t=train.field_t)
+    return scanned(truth, train, spectrum_named(DEFAULT), snr=50.0), truth.labels.voxels == 1
+
+
+def echo_nodes(count: int = 6) -> list[Any]:
+    """A volume an echo, as Slicer's DICOM reader leaves them; nothing says their times."""
+    echoes, _liver = small_echoes()
+    scans = [Scan(1000 * voxels, echoes.grid, "mr_multiecho", "synthetic") for voxels in echoes.magnitude[:count]]
+    return [volumes.volume_node(scan, f"mag echo {n}", np.float32) for n, scan in enumerate(scans, start=1)]
+
+
+def sequence(name: str, count: int = 6, *, phase: bool = False, times: bool = True, shown: bool = True) -> Any:
+    """The echoes as one sequence, ordered by their times where those are known, with a node that shows it."""
+    echoes, _liver = small_echoes()
+    node = slicer.vtkMRMLSequenceNode()
+    node.SetName(name)
+    node.SetIndexName("EchoTime" if times else "frame")
+    node.SetIndexUnit("ms" if times else "")
+    for n in range(count):
+        voxels = echoes.phase_rad[n] if phase and echoes.phase_rad is not None else 1000 * echoes.magnitude[n]
+        volume = slicer.vtkMRMLScalarVolumeNode()
+        volume.SetName(f"{name} {n}")
+        volume.SetIJKToRASMatrix(volumes.ras_matrix(echoes.grid))
+        slicer.util.updateVolumeFromArray(volume, voxels.astype(np.float32))
+        node.SetDataNodeAtValue(volume, f"{echoes.te_ms[n]:g}" if times else str(n))
+    slicer.mrmlScene.AddNode(node)
+    if shown:
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+        browser.SetAndObserveMasterSequenceNodeID(node.GetID())
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return node
+
+
+def liver_of(volume: Any, **more: np.ndarray) -> Any:
+    return volumes.segmentation_node(volume, {"Liver": small_echoes()[1], **more}, "drawn liver")
+
+
+ROWS = [
+    {"structure": "liver", "quantity": f"{kind}_{name}", "value": value, "unit": unit, "reason": "", "definition": ""}
+    for kind, unit, values in (("pdff", "%", (12.0, 12.1, 3.2, 17.4)), ("r2star", "1/s", (59.9, 60.1, 10.8, 78.3)))
+    for name, value in zip(("median", "mean", "sd", "p95"), values)
+]
+
+
+def write_results(out: Path, scan: Path, rows: list[dict[str, Any]] | None = None, *, maps: bool = True) -> np.ndarray:
+    """What the worker leaves of the echo in `scan`: PDFF counts the voxels, R2* is ten times that. Returns PDFF [k, j, i]."""
+    out.mkdir(parents=True)
+    grid = grid_of(sitk.ReadImage(str(scan)))
+    values = np.arange(np.prod(grid.array_shape), dtype=np.float32).reshape(grid.array_shape) / 100
+    measured = np.zeros(grid.array_shape, np.uint8)
+    measured[2:5, 3:9, 4:12] = 1
+    if maps:
+        for name, image in {"pdff": values, "r2star": 10 * values, "water": values, "measured": measured}.items():
+            sitk.WriteImage(as_image(image, grid), str(out / f"{name}.nii.gz"))
+    histograms = {"pdff": {"edges": [-1, 0, 1, 2, 3], "counts": [0, 5, 7, 0]}, "r2star": {"edges": [0, 5], "counts": [3]}}
+    report = {
+        "version": "0", "device": "cpu", "measurements": ROWS if rows is None else rows, "warnings": [],
+        "model": {"name": "x", "sha256": "", "licence": ""}, "phase": {"used": "mr_multiecho", "how": "given"},
+        "fat": {"histograms": histograms if maps else {}},
+    }  # fmt: skip
+    (out / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    return values
