@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from dicom_files import write_series
 from liverseg_core.geometry import Grid, as_image, resampled
 
-GRID = Grid((24, 20, 12), (14.0, 14.0, 16.0), (-160.0, -140.0, -90.0))  # LPS: i to the left, j to the back, k to the head
+GRID = Grid(
+    (24, 20, 12), (14.0, 14.0, 16.0), (-160.0, -140.0, -90.0)
+)  # LPS: i to the left, j to the back, k to the head
 RAS = Grid(GRID.size, GRID.spacing_mm, (162.0, 126.0, -90.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))  # the same place
 SLICES = GRID.size[2]
 HU = {0: -60, 1: 100, 2: 60, 3: 130, 4: 170, 5: 170}
@@ -60,6 +67,29 @@ def turned(voxels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(voxels[:, ::-1, ::-1])
 
 
+def copied(build: Callable[..., Path]) -> Callable[..., Path]:
+    """Built once a session for the same arguments, copied afterwards: writing DICOM takes longer than all else here."""
+    made: dict[str, tempfile.TemporaryDirectory[str]] = {}
+
+    @wraps(build)
+    def place(folder: Path, *arguments: Any, **options: Any) -> Path:
+        key = repr((arguments, sorted(options.items())))
+        if key not in made:
+            made[key] = tempfile.TemporaryDirectory(prefix="liverseg-layout-")
+            build(Path(made[key].name), *arguments, **options)
+        shutil.copytree(made[key].name, folder, dirs_exist_ok=True)
+        return folder
+
+    return place
+
+
+def dies_of_one(case: Any) -> str:
+    """The work of a process that ends in the middle of case-1."""
+    if case.id == "case-1":
+        os._exit(9)
+    return str(case.id)
+
+
 def save(path: Path, voxels: np.ndarray, grid: Grid = GRID) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(as_image(voxels, grid), str(path))
@@ -92,7 +122,10 @@ def decathlon(folder: Path, name: str, values: Mapping[int, int], numbers: tuple
     return folder
 
 
-def ircadb(folder: Path, patient: int = 1, structures: tuple[str, ...] = ("livertumor",), *, zipped: bool = False) -> Path:
+@copied
+def ircadb(
+    folder: Path, patient: int = 1, structures: tuple[str, ...] = ("livertumor",), *, zipped: bool = False
+) -> Path:
     """Slices image_0 ... without an extension; tumours by their folders' names, half of the lesion each where there are two."""
     place = folder / "3Dircadb1" / f"3Dircadb1.{patient}"
     write_series(place / "PATIENT_DICOM", (scan(patient) + 1024).astype(np.uint16), GRID, name=lambda k: f"image_{k}")
@@ -123,11 +156,12 @@ def packed(place: Path, into: Path) -> None:
     place.rmdir()
 
 
-def chaos_ct(folder: Path, key: str = "5", name: Callable[[int], str] | None = None) -> Path:
+@copied
+def chaos_ct(folder: Path, key: str = "5", name: str = "i{:04d},0000b.dcm") -> Path:
     """The files run from head to feet, and the pictures with them: against the positions."""
     place = folder / "Train_Sets" / "CT" / key
-    called = name or (lambda k: f"i{SLICES - 1 - k:04d},0000b.dcm")
-    write_series(place / "DICOM_anon", (scan(5) + 1024).astype(np.uint16), GRID, name=called)
+    stored = (scan(5) + 1024).astype(np.uint16)
+    write_series(place / "DICOM_anon", stored, GRID, name=lambda k: name.format(SLICES - 1 - k))
     for k in range(SLICES):
         picture(place / "Ground" / f"liver_GT_{SLICES - 1 - k:03d}.png", (WHOLE_LIVER[k] * 255).astype(np.uint8))
     return folder
@@ -136,6 +170,7 @@ def chaos_ct(folder: Path, key: str = "5", name: Callable[[int], str] | None = N
 CHAOS_GREY = {1: 63, 2: 63, 3: 252, 4: 126, 5: 189}
 
 
+@copied
 def chaos_mr(folder: Path, key: str = "1", *, together: bool = False) -> Path:
     """T1 dual echo and T2-SPIR; pictures of T1 are called as the in-phase slices, which are the even ones."""
     place = folder / "Train_Sets" / "MR" / key
@@ -156,6 +191,7 @@ def chaos_mr(folder: Path, key: str = "1", *, together: bool = False) -> Path:
     return folder
 
 
+@copied
 def dlds(folder: Path, *, doubled: bool = False, level: int = 1, mark: str = "\ufeff") -> Path:
     root = folder / "Segmentation" / "Segmentation" if doubled else folder / "Segmentation"
     for patient, series in (("0001", "4"), ("0001", "15"), ("0002", "3")):
@@ -224,10 +260,17 @@ def totalsegmentator(folder: Path, modality: str = "CT") -> Path:
     for n in range(3):
         place = folder / f"s{n:04d}"
         save(place / ("ct.nii.gz" if modality == "CT" else "mri.nii.gz"), scan(80 + n, modality))
-        drawn = {"liver": WHOLE_LIVER * (n < 2), "spleen": CODES == 3, "kidney_right": CODES == 4, "humerus_left": CODES == 5}
+        drawn = {
+            "liver": WHOLE_LIVER * (n < 2),
+            "spleen": CODES == 3,
+            "kidney_right": CODES == 4,
+            "humerus_left": CODES == 5,
+        }
         for name, mask in drawn.items():
             save(place / "segmentations" / f"{name}.nii.gz", mask.astype(np.uint8))
-    (folder / "meta.csv").write_text("image_id;age;split\ns0000;50;train\ns0001;60;val\ns0002;70;test\n", encoding="utf-8")
+    (folder / "meta.csv").write_text(
+        "image_id;age;split\ns0000;50;train\ns0001;60;val\ns0002;70;test\n", encoding="utf-8"
+    )
     return folder
 
 

@@ -16,13 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "LiverSegExtension" / "LiverSeg"
 WIDTH, MARGIN = 420, 12
-SECTIONS = ("scan", "segment", "segments", "compare", "volumetry", "cases", "setup")
+SECTIONS = ("scan", "segment", "segments", "compare", "volumetry", "fat", "cases", "setup")
 
 
 class Studio:
@@ -103,6 +104,7 @@ def take_all(studio: Studio, room: Path) -> None:
     studio.panel.changed()
     studio.shoot("setup", "setup")
     views(studio, volume)
+    fat_and_iron(studio)
 
 
 def sample(room: Path) -> tuple[Any, Any]:
@@ -155,11 +157,39 @@ def case_list(studio: Studio, room: Path) -> None:
     os.chdir(ROOT)
 
 
+def fat_and_iron(studio: Studio) -> None:
+    """Synthetic echoes with their phases, the liver of the shapes, and the map of the fat over the first echo."""
+    import slicer
+    from liverseg_core.synthetic import GRID
+    from slicer_module.fat_scenes import echoes_on, liver_of, sequence
+    from slicer_module.lab.views import SliceView
+
+    ui = studio.panel.ui
+    slicer.mrmlScene.Clear(0)
+    made = partial(echoes_on, GRID, 6.0)
+    shown = sequence("multiecho", of=made)
+    sequence("multiecho_phase", phase=True, of=made)
+    echo = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(shown).GetProxyNode(shown)
+    view = SliceView(size=(460, 380))
+    liver = liver_of(echo, made)
+    liver.SetDisplayVisibility(0)
+    ui.segmentationSelector.setCurrentNode(liver)
+    ui.fieldSpin.value = 3.0
+    ui.fatSection.collapsed = False
+    studio.desk.settle(0.2)
+    ui.fatButton.click()
+    studio.wait("fat")
+    studio.shoot("fat", "fat")
+    view.logic.FitSliceToBackground()
+    view.node.SetSliceOffset(liver.GetSegmentCenterRAS("Liver")[2])
+    save(view.picture(), studio.out / "fat_map.png")
+    view.close()
+
+
 def views(studio: Studio, volume: Any) -> None:
     """The result over the scan in an axial slice, and its surfaces."""
     import numpy as np
     import slicer
-    from PySide6 import QtGui
     from slicer_module.lab.views import SliceView, SpaceView
 
     node = studio.panel.segmentation()
@@ -174,13 +204,20 @@ def views(studio: Studio, volume: Any) -> None:
     space_view.node.SetBoxVisible(0)
     space_view.node.SetAxisLabelsVisible(0)
     space_view.fit()
-    pixels = np.ascontiguousarray(np.hstack([slice_view.picture(), space_view.picture()]))
+    save(np.hstack([slice_view.picture(), space_view.picture()]), studio.out / "overlay.png")
     slice_view.close()
     space_view.close()
+
+
+def save(picture: Any, path: Path) -> None:
+    """Pixels [row, column, RGB] as PNG."""
+    import numpy as np
+    from PySide6 import QtGui
+
+    pixels = np.ascontiguousarray(picture)
     height, width, _rgb = pixels.shape
-    picture = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
-    picture.save(str(studio.out / "overlay.png"))
-    print(studio.out / "overlay.png")
+    QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).save(str(path))
+    print(path)
 
 
 if __name__ == "__main__":

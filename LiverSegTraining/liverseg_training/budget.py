@@ -30,11 +30,13 @@ def network_of(experiment: Experiment) -> nn.Module:
 
 
 def training_bytes(experiment: Experiment, batch: int, window: IntTriple) -> float:
-    """Weights with all their copies, and what the backward pass needs of every layer. An estimate: it lacks the work
-    space of the convolutions, and takes half of what is kept for 16 bits where training computes so."""
+    """Weights with all their copies, and what the backward pass needs of every layer, for `batch` samples and those
+    without a reference beside them. An estimate: it lacks the work space of the convolutions, and takes half of what is
+    kept for 16 bits where training computes so."""
     with torch.device("meta"):
         network = network_of(experiment).train()
-        x = torch.zeros(batch, len(experiment.preprocess.channels), *window)
+        shown = batch + experiment.sampler.unlabelled
+        x = torch.zeros(shown, len(experiment.preprocess.channels), *window)
     own = {p.untyped_storage()._cdata for p in network.parameters()}
     kept: dict[int, torch.Tensor] = {}
 

@@ -64,6 +64,7 @@ def cached(case: Case, stage: Stage, preprocess: Preprocess, merge: Mapping[str,
     first, last = np.array(told["first"], float), np.array(told["last"], float)
     kept = [*np.load(others, mmap_mode="r")] if others.exists() else []
     absent = last_echo(stage.channels) - 1 - len(kept)
+    _demand_echoes(case, 1 + len(kept), stage)
     return CachedCase(
         case, np.load(image, mmap_mode="r"), np.load(labels, mmap_mode="r"), tuple(told["spacing_mm"]), first, last,
         told["digest"], (*kept, *[None] * absent),
@@ -97,21 +98,25 @@ def later_echoes(case: Case, scan: Scan, *stages: Stage) -> list[Scan]:
     """The echoes after the first that the stages ask for, as far as the case has them; InputError where one is missing
     that they cannot do without."""
     wanted = max(last_echo(stage.channels) for stage in stages)
-    needed = max(last_echo(set(stage.channels) - set(stage.optional)) for stage in stages)
     if wanted == 1:
         return []
     echoes = read_echoes([case.echoes]) if case.echoes is not None else None
     count = len(echoes.te_ms) if echoes is not None else 1
-    if count < needed:
-        raise InputError(
-            f"{case.id} has {count} of the {needed} echoes that the channels ask for; leave it out, or train with "
-            "augment.echo_dropout, which makes later echoes optional"
-        )
+    _demand_echoes(case, count, *stages)
     if echoes is None:
         return []
     if not echoes.grid.matches(scan.grid, tolerance_mm=0.1):
         raise InputError(f"{case.id}: image {scan.grid.size} and echoes {echoes.grid.size} do not lie on the same grid")
     return [echoes.echo(n) for n in range(1, min(count, wanted))]
+
+
+def _demand_echoes(case: Case, count: int, *stages: Stage) -> None:
+    needed = max(last_echo(set(stage.channels) - set(stage.optional)) for stage in stages)
+    if count < needed:
+        raise InputError(
+            f"{case.id} has {count} of the {needed} echoes that the channels ask for; leave it out, or train with "
+            "augment.echo_dropout, which makes later echoes optional"
+        )
 
 
 def _refuse_unfit(case: Case, scan: Scan, mask: LabelMask, stage: Stage, merge: Mapping[str, int]) -> None:

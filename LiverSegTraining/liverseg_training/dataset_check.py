@@ -80,7 +80,11 @@ def save_verdict(verdict: Verdict, asked: Sequence[Asked], out: Path, *, overwri
     check_output(out, overwrite=overwrite)
     with written_whole(out) as room:
         save_rows([looked.row() for looked in verdict.cases], room / "cases.csv")
-        save_rows(_rows(verdict) or [{"case": "", "kind": "", "fault": "", "text": ""}], room / "findings.csv")
+        found = _rows(verdict)
+        if found:
+            save_rows(found, room / "findings.csv")
+        else:
+            (room / "findings.csv").write_text("case,kind,fault,text\n", encoding="utf-8")
         pages.save(room / "check.html", _page(verdict, asked))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +106,9 @@ def _begin(order: Order, codes: Sequence[int]) -> None:
         if not begun.exists() and any(order.out.iterdir()):
             raise OutputError(f"{order.out} already holds files; choose another --out")
         forms.save_text(begun, json.dumps(terms))
+        for half in order.out.iterdir():  # of a run that was killed
+            if half.is_dir() and half.name.startswith("."):
+                shutil.rmtree(half, ignore_errors=True)
     except OSError as problem:
         raise OutputError(f"{order.out} cannot be used: {problem.strerror or problem}") from None
     except ValueError:

@@ -19,7 +19,9 @@ _MARGIN_MM = 10.0  # between centres, before a side is called wrong
 _BELOW_MM = 25.0  # a low liver beside high kidneys is no reason to turn the patient round
 _DARKEST_HU = -100.0  # every CT shows air
 _LIVER_ML = (500.0, 4500.0)
-_FLIPPED = 0.75  # of the spread of grey values inside the mask; turned masks of 9 real scans spread 1.5 to 7 times wider
+_FLIPPED = (
+    0.75  # of the spread of grey values inside the mask; turned masks of 9 real scans spread 1.5 to 7 times wider
+)
 _LUNG_HU = -500.0
 _LUNG_ML = 200.0
 _RIGHT_KIDNEY, _LEFT_KIDNEY, _SPLEEN = 4, 5, 3

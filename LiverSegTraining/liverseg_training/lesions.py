@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from liverseg_core.geometry import Triple
 from liverseg_core.labels import LESION, LIVER
-from scipy import ndimage
+from scipy import ndimage, special
 
 Range = tuple[float, float]
 
@@ -167,7 +167,7 @@ def _implant(
     lesion: Lesion, image: np.ndarray, codes: np.ndarray, spacing: np.ndarray, rng: np.random.Generator
 ) -> int:
     """Draw one lesion into image and codes; how many voxels it took."""
-    block = _block(lesion, codes.shape, spacing, 1.6 * _CALM)
+    block = _block(lesion, codes.shape, spacing, 1.2 * _CALM)
     offsets = _offsets(lesion, block, spacing)
     turned = offsets @ _turn(rng)
     reach = np.linalg.norm(turned / np.asarray(lesion.radii_mm)[::-1], axis=-1)
@@ -179,7 +179,7 @@ def _implant(
     noise = _noise_of(image[block], codes[block] == LIVER, spacing)
     seen, held = _pushed(lesion, image[block], codes[block], offsets, reach, spacing)
     liver = held == LIVER
-    edge = 1.0 / (1.0 + np.exp(-4.0 * depth_mm / lesion.edge_mm))
+    edge = special.expit(4.0 * depth_mm / lesion.edge_mm)
     cover = edge * np.minimum(ndimage.gaussian_filter(liver.astype(np.float32), 0.6) * 1.25, 1.0)
     image[block] = seen + cover * (_greys(lesion, seen, liver, depth_mm, spacing, rng) + noise - seen)
     own = liver & (depth_mm > 0)
@@ -235,7 +235,7 @@ def _pushed(
 def _noise(shape: tuple[int, ...], sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise of zero mean and unit variance; `sigma` in voxels."""
     field = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), sigma, mode="wrap")
-    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+    return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), np.float32)
 
 
 def _turn(rng: np.random.Generator) -> np.ndarray:

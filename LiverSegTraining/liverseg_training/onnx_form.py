@@ -16,7 +16,7 @@ def save_onnx(network: nn.Module, stage: Stage, path: Path) -> float:
     """Write the finest logits of one window; the largest difference from torch. InputError where onnx is not installed,
     ModelError where the written network answers differently."""
     try:
-        import onnxruntime  # type: ignore[import-not-found]
+        import onnxruntime
     except ImportError:
         raise InputError(
             "onnx, onnxscript and onnxruntime are not installed; pip install them, or leave out --onnx"

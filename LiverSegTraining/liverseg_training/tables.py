@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from . import pages
 from .validate import Score, summary
 
 RECORD = "validation.json"
+LESION_RECORD = "lesions.json"
 NATIVE = "per volume, native grid"
 NETWORK = "per volume, the recipe's own cached grid (not the scan's)"
 _BOARD = (
@@ -38,6 +40,9 @@ def save_validation(scores: Sequence[Score], name: str, grid: str, cases: str, c
     rows = summary(scores)
     save_rows([score.row() for score in scores], csv_file)
     save_record({"model": name, "grid": grid, "cases": cases, "rows": rows}, csv_file.with_suffix(".json"))
+    found = lesion_rows(scores)
+    if found:
+        save_record({"model": name, "grid": grid, "cases": cases, "lesions": found}, csv_file.with_name(LESION_RECORD))
     definition = (
         f"<p>{grid}; mean over the cases; undefined values are left out and not counted. DSC per slice is the mean over "
         "the slices in which the reference is not empty. Distances in mm, volumes in ml, rvd a fraction.</p>"
@@ -47,6 +52,20 @@ def save_validation(scores: Sequence[Score], name: str, grid: str, cases: str, c
         ("Every case", pages.table([score.row() for score in scores])),
     ]
     pages.save(csv_file.with_suffix(".html"), pages.page(f"Validation of {name}", f"{cases}; {grid}", sections))
+
+
+def lesion_rows(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """Of every case whose lesions were compared: how many were found and made up, by rule, and each of the reference."""
+    return [
+        {
+            "case": score.case,
+            "phase": score.phase,
+            "rules": {key: asdict(detection) for key, detection in score.lesions.detections.items()},
+            "lesions": [asdict(lesion) for lesion in score.lesions.lesions],
+        }
+        for score in scores
+        if score.lesions is not None
+    ]
 
 
 def leaderboard(folders: Sequence[Path]) -> list[dict[str, Any]]:

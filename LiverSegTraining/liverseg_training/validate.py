@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from liverseg_core.agreement import compare, dsc, on_grid_of, structure
+from liverseg_core.agreement.lesions import LesionAgreement
 from liverseg_core.errors import InputError
 from liverseg_core.inference import device_named
-from liverseg_core.labels import LABELS
+from liverseg_core.labels import LABELS, LESION
 from liverseg_core.model_card import Measured, ModelCard
 from liverseg_core.models import Model
 from liverseg_core.phases import CT_RANGE_HU, PHASES
@@ -52,6 +53,7 @@ class Score:
     slice_dsc: float  # mean over `slices`
     slices: int
     seconds: float
+    lesions: LesionAgreement | None = None  # of the row of the lesions: each for itself
 
     @property
     def dsc(self) -> float:
@@ -187,13 +189,15 @@ def _scores(
 ) -> Iterator[Score]:
     known = [code for code in codes if code in case.annotated]
     ours, ml = on_grid_of(mask, reference), reference.grid.voxel_ml
-    figures = compare(ours, reference, codes=known).values()
+    comparison = compare(ours, reference, codes=known)
+    figures = comparison.values()
     for code in known:
         one, other = structure(ours, code), structure(reference, code)
         held = np.flatnonzero(other.any(axis=(1, 2)))
         slice_dsc = _mean([dsc(one[k], other[k]) for k in held])
         key, volumes_ml = LABELS[code].key, (float(one.sum()) * ml, float(other.sum()) * ml)
-        yield Score(case.id, phase, key, figures[key], *volumes_ml, slice_dsc, len(held), seconds)
+        lesions = comparison.lesions if code == LESION else None
+        yield Score(case.id, phase, key, figures[key], *volumes_ml, slice_dsc, len(held), seconds, lesions)
 
 
 def _mean(values: Sequence[float]) -> float:

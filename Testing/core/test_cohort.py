@@ -274,6 +274,17 @@ def test_a_cluster_does_the_same_when_a_worker_dies(dying: Callable[[Case], str]
     assert set(errors.values()) == {""}
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_has_lost_its_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("dask.distributed")
+    monkeypatch.setattr(pools, "_LOOK_S", 0.1)
+    monkeypatch.setattr(pools, "_PATIENCE_S", 0.3)
+    with distributed.LocalCluster(0, dashboard_address=None) as cluster:
+        errors = {case.case: error for case, error in pools.on_cluster(CASES[:2], str, cluster.scheduler_address)}
+    assert set(errors) == {"a", "bad"}
+    assert all("no worker left" in error and "--resume" in error for error in errors.values())
+
+
 def test_without_dask_or_a_scheduler_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(InputError, match=r"needs dask\.distributed, which is not installed"):

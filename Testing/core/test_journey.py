@@ -258,6 +258,23 @@ def test_command_line_writes_every_file_in_the_geometry_of_the_scan(tmp_path, na
     assert "agreement" not in report
 
 
+def test_without_the_report_everything_for_machines_is_written(tmp_path) -> None:
+    path = saved_scan(tmp_path / "scan.nii.gz", bright_liver(GRIDS["plain"]))
+    words = [
+        "segment",
+        str(path),
+        "--phase",
+        "ct_portal",
+        "--model",
+        str(saved_model(tmp_path / "model")),
+        "--device",
+        "cpu",
+    ]
+    assert main([*words, "--out", str(tmp_path / "out"), "--no-report"]) == 0
+    names = {"segmentation.nii.gz", "segmentation.seg.nrrd", "measurements.csv", "report.json"}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == names
+
+
 def test_a_reference_on_another_grid_is_compared_in_space(tmp_path) -> None:
     grid = GRIDS["plain"]
     path = saved_scan(tmp_path / "scan.nii.gz", bright_liver(grid))

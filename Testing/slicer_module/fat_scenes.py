@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 from liverseg_core.fat.spectra import DEFAULT, spectrum_named
-from liverseg_core.geometry import as_image, grid_of
+from liverseg_core.geometry import Grid, as_image, grid_of
 from liverseg_core.multiecho_synthetic import Liver, scanned, train_named, truth_of
 from liverseg_core.records import MultiEcho, Scan
 from liverseg_core.synthetic import abdomen
@@ -22,12 +23,22 @@ from slicer_module.panel_desk import SMALL
 PDFF, R2STAR = 12.0, 60.0
 
 
-@cache
 def small_echoes() -> tuple[MultiEcho, np.ndarray]:
     """What `liverseg sample multiecho` makes, on few voxels; and where its liver is [k, j, i]."""
+    return echoes_on(SMALL, 12.0)
+
+
+@cache
+def echoes_on(grid: Grid, slice_mm: float) -> tuple[MultiEcho, np.ndarray]:
     train = train_named("3t")
-    scan, labels, _volumes = abdomen("ct", grid=SMALL, noise=0.0)
-    truth = truth_of(scan, labels, SMALL.respaced((None, None, 12.0)), Liver(PDFF, R2STAR), field_t=train.field_t)
+    scan, labels, _volumes = abdomen("ct", grid=grid, noise=0.0)
+    truth = truth_of(
+        scan,
+        labels,
+        grid.respaced((None, None, slice_mm)),
+        Liver(PDFF, R2STAR, 3.0, 8.0, left_minus_right=-2.0),
+        field_t=train.field_t,
+    )
     return scanned(truth, train, spectrum_named(DEFAULT), snr=50.0), truth.labels.voxels == 1
 
 
@@ -38,9 +49,17 @@ def echo_nodes(count: int = 6) -> list[Any]:
     return [volumes.volume_node(scan, f"mag echo {n}", np.float32) for n, scan in enumerate(scans, start=1)]
 
 
-def sequence(name: str, count: int = 6, *, phase: bool = False, times: bool = True, shown: bool = True) -> Any:
+def sequence(
+    name: str,
+    count: int = 6,
+    *,
+    phase: bool = False,
+    times: bool = True,
+    shown: bool = True,
+    of: Callable[[], tuple[MultiEcho, np.ndarray]] = small_echoes,
+) -> Any:
     """The echoes as one sequence, ordered by their times where those are known, with a node that shows it."""
-    echoes, _liver = small_echoes()
+    echoes, _liver = of()
     node = slicer.vtkMRMLSequenceNode()
     node.SetName(name)
     node.SetIndexName("EchoTime" if times else "frame")
@@ -60,8 +79,8 @@ def sequence(name: str, count: int = 6, *, phase: bool = False, times: bool = Tr
     return node
 
 
-def liver_of(volume: Any, **more: np.ndarray) -> Any:
-    return volumes.segmentation_node(volume, {"Liver": small_echoes()[1], **more}, "drawn liver")
+def liver_of(volume: Any, of: Callable[[], tuple[MultiEcho, np.ndarray]] = small_echoes) -> Any:
+    return volumes.segmentation_node(volume, {"Liver": of()[1]}, "drawn liver")
 
 
 ROWS = [
@@ -81,7 +100,10 @@ def write_results(out: Path, scan: Path, rows: list[dict[str, Any]] | None = Non
     if maps:
         for name, image in {"pdff": values, "r2star": 10 * values, "water": values, "measured": measured}.items():
             sitk.WriteImage(as_image(image, grid), str(out / f"{name}.nii.gz"))
-    histograms = {"pdff": {"edges": [-1, 0, 1, 2, 3], "counts": [0, 5, 7, 0]}, "r2star": {"edges": [0, 5], "counts": [3]}}
+    histograms = {
+        "pdff": {"edges": [-1, 0, 1, 2, 3], "counts": [0, 5, 7, 0]},
+        "r2star": {"edges": [0, 5], "counts": [3]},
+    }
     report = {
         "version": "0", "device": "cpu", "measurements": ROWS if rows is None else rows, "warnings": [],
         "model": {"name": "x", "sha256": "", "licence": ""}, "phase": {"used": "mr_multiecho", "how": "given"},

@@ -20,7 +20,8 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
 ROWS: list[tuple[list[str], dict[str, Any]]] = [
     (
         commands.segment_arguments(SCAN, OUT),
-        {"scan": SCAN, "out": OUT, "phase": "auto", "model": "auto", "device": "auto", "quality": "standard"},
+        {"scan": SCAN, "out": OUT, "phase": "auto", "model": "auto", "device": "auto", "quality": "standard",
+         "report": False},
     ),
     (
         commands.segment_arguments(
@@ -42,6 +43,16 @@ ROWS: list[tuple[list[str], dict[str, Any]]] = [
         {"table": SCAN, "out": OUT, "model": "m", "device": "cpu", "quality": "fast", "resume": True, "allow_unfit": True},
     ),
     (commands.cohort_arguments(SCAN, OUT, resume=False), {"resume": False, "allow_unfit": False}),
+    (
+        commands.fat_arguments([SCAN, OUT], OUT, mask=SCAN, te_ms=(1.15, 2.1), field_t=3.0, tr_ms=8.5, flip_deg=3.0),
+        {"echoes": [SCAN, OUT], "mask": SCAN, "echo_times_ms": "1.15,2.1", "field_t": 3.0, "tr_ms": 8.5, "flip_deg": 3.0,
+         "model": "auto", "method": "auto", "phase_image": []},
+    ),
+    (
+        commands.fat_arguments([SCAN], OUT, phase=[SCAN, OUT], model="m", tr_ms=8.5, method="complex", device="cpu"),
+        {"phase_image": [SCAN, OUT], "mask": None, "model": "m", "echo_times_ms": None, "field_t": None, "tr_ms": None,
+         "flip_deg": None, "method": "complex", "device": "cpu"},
+    ),
     (commands.doctor_arguments(), {"verb": "doctor", "json": True}),
     (commands.models_arguments("list"), {"action": "list", "name": None}),
     (commands.models_arguments("import", str(SCAN)), {"action": "import", "name": str(SCAN)}),

@@ -429,24 +429,24 @@ def test_the_bar_knows_the_rooms() -> None:
     progress = Progress("segment")
     assert progress.fraction is None
     progress.stage("inference")
-    assert progress.fraction == pytest.approx(0.39)
+    assert progress.fraction == pytest.approx(0.45)
     progress.progress("inference", 1, 1)
     progress.stage("restoration")  # the fine pass is still to come: the bar waits for it
-    assert progress.fraction == pytest.approx(0.39 + 0.06 * 0.36)
+    assert progress.fraction == pytest.approx(0.45 + 0.06 * 0.41)
     progress.progress("inference", 1, 2)
-    assert progress.fraction == pytest.approx(0.39 + 0.22 * 0.36)
+    assert progress.fraction == pytest.approx(0.45 + 0.22 * 0.41)
     progress.stage("measurements")
-    assert progress.fraction == pytest.approx(0.75)
+    assert progress.fraction == pytest.approx(0.86)
     progress.stage("reporting")
-    assert progress.fraction == pytest.approx(0.84)
-    assert progress.eta_s(8.4) == pytest.approx(1.6)
+    assert progress.fraction == pytest.approx(0.97)
+    assert progress.eta_s(9.7) == pytest.approx(0.3)
     small = Progress("segment")
     small.progress("inference", 1, 1)
     small.progress("inference", 1, 1)  # one window in each pass: the same words twice
-    assert small.fraction == pytest.approx(0.39 + 0.38 * 0.36)
+    assert small.fraction == pytest.approx(0.45 + 0.38 * 0.41)
     fast = Progress("segment", ["segment", "scan", "--quality", "fast"])
     fast.progress("inference", 1, 1)
-    assert fast.fraction == pytest.approx(0.39 + 0.48 * 0.36)
+    assert fast.fraction == pytest.approx(0.45 + 0.48 * 0.41)
     assert all(sum(share for _, share in shares) == pytest.approx(1.0) for shares in SHARES.values())
 
 

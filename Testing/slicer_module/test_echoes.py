@@ -66,11 +66,15 @@ def rows(*chosen: tuple[Candidate, str, str]) -> list[Row]:
 
 def test_echoes_come_in_the_order_of_their_times_and_phases_with_them() -> None:
     late, early = one("late"), one("early")
-    plan = planned(rows((late, MAGNITUDE, "3.5"), (early, MAGNITUDE, "1.2"), (one("a"), PHASE, ""), (one("b"), PHASE, "")))
+    plan = planned(
+        rows((late, MAGNITUDE, "3.5"), (early, MAGNITUDE, "1.2"), (one("a"), PHASE, ""), (one("b"), PHASE, ""))
+    )
     assert plan.te_ms == (1.2, 3.5)
     assert [echo.id for echo in plan.magnitude] == ["early", "late"]
     assert [echo.id for echo in plan.phase] == ["b", "a"]
-    told = planned(rows((late, MAGNITUDE, "3.5"), (early, MAGNITUDE, "1.2"), (one("a"), PHASE, "1.21"), (one("b"), PHASE, "3.5")))
+    told = planned(
+        rows((late, MAGNITUDE, "3.5"), (early, MAGNITUDE, "1.2"), (one("a"), PHASE, "1.21"), (one("b"), PHASE, "3.5"))
+    )
     assert [echo.id for echo in told.phase] == ["a", "b"]
     sequence = planned(rows((many("s", 3), MAGNITUDE, "1.15; 2.1 3.05"), (CT, "", "")))
     assert [(echo.id, echo.index) for echo in sequence.magnitude] == [("s", 0), ("s", 1), ("s", 2)]
@@ -110,7 +114,9 @@ def test_facts_come_from_tags_and_side_cars(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("no", encoding="utf-8")
     for file in (tmp_path / "bad.nrrd", tmp_path / "none.nii", None):
         assert facts_beside(file) == Facts()
-    known = known_facts(rows((one("a", 1.0, field_t=1.5), "", ""), (one("b", 2.0, field_t=3.0, tr_ms=9.0), MAGNITUDE, "")))
+    known = known_facts(
+        rows((one("a", 1.0, field_t=1.5), "", ""), (one("b", 2.0, field_t=3.0, tr_ms=9.0), MAGNITUDE, ""))
+    )
     assert (known.field_t, known.tr_ms) == (3.0, 9.0)
 
 

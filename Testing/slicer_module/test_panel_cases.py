@@ -164,7 +164,7 @@ def test_run_all_goes_through_the_real_cohort(panel: Any, tmp_path: Path, monkey
     panel.ui.runAllButton.click()
     assert panel.ui.runAllButton.text == "Cancel"
     assert wait(panel, "cases").status.name == "DONE", panel.controllers["cases"].report()
-    assert "1 of 2 cases have a result" in panel.ui.messageLabel.text
+    assert "1 of 2 cases have a result" in panel.ui.casesMessage.text
     assert [row[2] for row in shown(panel)] == ["AI result", "failed"]
     assert "b.nii.gz" in panel.ui.casesTable.item(1, 2).toolTip()
     assert (tmp_path / "scans-liverseg" / "cohort.html").is_file()
@@ -191,7 +191,7 @@ def test_run_all_can_be_cancelled_and_survives_a_closed_scene(panel: Any, worked
     slicer.mrmlScene.Clear(False)  # the cases lie on the disk: the run goes on
     assert status(panel, "cases") == "RUNNING"
     SlowJob.made[-1].ends(0)
-    assert "1 of 3 cases have a result" in panel.ui.messageLabel.text
+    assert "1 of 3 cases have a result" in panel.ui.casesMessage.text
     assert panel.log == []
 
 

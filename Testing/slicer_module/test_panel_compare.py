@@ -91,7 +91,7 @@ def test_the_table_is_the_real_workers(panel: Any, truth: Any, result: Any) -> N
     assert shown_value(view, "Spleen", "DSC") == "1.0000"
     assert float(shown_value(view, "Liver", "Centroid")) == pytest.approx(2.0 * SHIFTED, abs=0.01)
     assert any(row[1] == "HD90" for row in cells(view))
-    assert panel.ui.messageLabel.text == f"DSC: Liver {dsc:.4f}, Spleen 1.0000."
+    assert panel.ui.compareMessage.text == f"DSC: Liver {dsc:.4f}, Spleen 1.0000."
     assert view.mrmlTableNode().GetName() == f"{result.GetName()} and truth"
     panel.ui.copyAgreementButton.click()
     import slicer
@@ -239,7 +239,7 @@ def test_a_reference_that_does_not_fit_is_refused(panel: Any, truth: Any, spoil:
     spoil(truth)
     panel.changed()
     panel.ui.compareButton.click()
-    assert words in panel.ui.messageLabel.text
+    assert words in panel.ui.messageLabel.text + panel.ui.compareMessage.text
     assert not SlowJob.made
     assert panel.log == []
 
@@ -254,7 +254,7 @@ def test_a_reference_on_a_scan_elsewhere_is_refused_by_the_worker(panel: Any, re
     panel.new_job = WorkerJob
     panel.ui.compareButton.click()
     assert wait(panel, "compare").status.name == "FAILED"
-    assert "do not lie in the same place" in panel.ui.messageLabel.text
+    assert "do not lie in the same place" in panel.ui.compareMessage.text
     assert panel.log == []
 
 
@@ -266,7 +266,7 @@ def test_two_that_share_no_voxel_are_said_to_be_of_two_patients(panel: Any, trut
     text = "structure,quantity,value,unit,definition,reason\nliver,dsc,0.0,1,d,\n"
     (out / "agreement.csv").write_text(text, encoding="utf-8")
     job.ends(0)
-    assert "share no voxel" in panel.ui.messageLabel.text
+    assert "share no voxel" in panel.ui.compareMessage.text
 
 
 @pytest.mark.parametrize("chosen", ["nothing", "prediction alone", "itself"])

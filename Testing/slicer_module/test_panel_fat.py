@@ -51,7 +51,8 @@ def table_of(panel: Any) -> list[tuple[str, str, str]]:
     """Volume, use and times, as they are shown."""
     table = panel.ui.echoTable
     return [
-        (table.item(n, 0).text(), table.cellWidget(n, 1).currentText, table.item(n, 2).text()) for n in range(table.rowCount)
+        (table.item(n, 0).text(), table.cellWidget(n, 1).currentText, table.item(n, 2).text())
+        for n in range(table.rowCount)
     ]
 
 
@@ -292,7 +293,9 @@ def test_no_liver_in_the_echoes_is_told_and_no_map_is_made(fat: Any, echoes: Any
     answered(SlowJob.made[-1], rows=nothing_found, maps=False)
     assert fat.ui.fatMessage.text == "Nothing could be measured: no liver was found."
     assert rows(fat.ui.fatMapCombo) == ["none"]
-    assert all(node.GetAttribute("LiverSeg.map") is None for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    assert all(
+        node.GetAttribute("LiverSeg.map") is None for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    )
 
 
 def test_with_nothing_chosen_a_sentence_says_so(panel: Any) -> None:
@@ -326,7 +329,9 @@ def test_two_lanes_speak_in_places_of_their_own(fat: Any, echoes: Any) -> None:
 
     fat.ui.fatButton.click()
     fitting = SlowJob.made[-1]
-    fat.controllers["cases"].start(Task("cohort", lambda _folder: ["cohort"], lambda _folder: "2 of 2 cases have a result."))
+    fat.controllers["cases"].start(
+        Task("cohort", lambda _folder: ["cohort"], lambda _folder: "2 of 2 cases have a result.")
+    )
     fitting.says("error", kind="input", text="the echoes moved")
     fitting.ends(2)
     SlowJob.made[-1].ends(0)

@@ -40,7 +40,7 @@ def test_a_checked_case_reaches_the_training_set(panel: Any, checked_case: Path,
     panel.ui.sendToTrainingButton.click()
     assert wait(panel, "cases").status.name == "DONE", panel.controllers["cases"].report()
     (place,) = (checked_case.parent / "training").iterdir()
-    assert place.name in panel.ui.messageLabel.text
+    assert place.name in panel.ui.casesMessage.text
     assert {file.name for file in place.iterdir()} == {"image.nii.gz", "labels.nii.gz", "ai.nii.gz", "case.json"}
     facts = json.loads((place / "case.json").read_text(encoding="utf-8"))
     assert (facts["phase"], facts["annotated"], facts["model"]) == ("ct_portal", [1, 3], "any-phase")

@@ -209,7 +209,7 @@ def test_a_refusal_of_the_worker_is_a_sentence_and_keeps_the_old_numbers(panel: 
     panel.ui.updateButton.click()
     SlowJob.made[-1].says("error", kind="input", text="height_cm is 17; expected 100 to 230")
     SlowJob.made[-1].ends(2)
-    assert "expected 100 to 230" in panel.ui.messageLabel.text
+    assert "expected 100 to 230" in panel.ui.volumetryMessage.text
     assert shown_value(panel.ui.volumetryTable, "Liver", "Volume") == "1500.0"
     assert not panel.ui.volumetryTable.enabled
 

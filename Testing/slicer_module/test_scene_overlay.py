@@ -187,6 +187,20 @@ def test_the_normal_points_to_the_patients_left_and_the_reach_is_the_livers(volu
     assert under.GetName() != plane.GetName()
 
 
+def test_lesions_belong_to_the_liver_that_is_cut(volume: Any) -> None:
+    """Drawn in two halves under two codes the ellipsoid has the centre and the reach that it has when drawn whole."""
+    from LiverSegLib.scene import make_plane, reach_mm
+    from slicer_module.lab.volumes import liver_node, segmentation_node
+
+    whole = ellipsoid(GRIDS["plain"])
+    left = np.arange(whole.shape[2]) < whole.shape[2] // 2
+    parts = segmentation_node(volume, {"liver": whole & left, "lesion": whole & ~left})
+    drawn_whole = liver_node(volume)
+    planes = [make_plane(node) for node in (parts, drawn_whole)]
+    np.testing.assert_allclose(planes[0].GetCenterWorld(), planes[1].GetCenterWorld(), atol=1e-9)
+    assert reach_mm(planes[0], parts) == pytest.approx(reach_mm(planes[1], drawn_whole))
+
+
 def test_a_plane_under_a_transform_is_told_in_the_world(volume: Any) -> None:
     from LiverSegLib.scene import make_plane, plane_argument
     from slicer_module import scene_results as lab

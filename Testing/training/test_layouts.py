@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import layout_folders as tiny
@@ -25,6 +28,11 @@ from liverseg_training.layouts import cases_below, layout_named, names
 from liverseg_training.layouts._layout import UnfitError
 from liverseg_training.sections import Data, Split
 from liverseg_training.splits import split_cases
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Build = Callable[[Path], object]
 
@@ -71,6 +79,7 @@ def merged(*codes: int) -> np.ndarray:
     return np.where(np.isin(drawn, codes), drawn, 0)
 
 
+PAGES = Path(__file__).resolve().parents[2] / "LiverSegTraining" / "datasets"
 LIVER, WITH_LESIONS, ORGANS, ALL = merged(1), merged(1, 2), merged(1, 3, 4, 5), tiny.CODES
 CT_SERIES = "Train_Sets/CT/5/DICOM_anon"
 CHAOS_T1 = "Train_Sets/MR/1/T1DUAL"
@@ -200,7 +209,8 @@ TRAPS = (
     Trap("ircadb", "no liver among the masks", both(tiny.ircadb, remove("3Dircadb1/3Dircadb1.1/MASKS_DICOM/liver")), refused=("ircadb_01", "labels_missing", "no MASKS_DICOM/liver")),
     Trap("ircadb", "a damaged zip file", both(lambda f: tiny.ircadb(f, zipped=True), text("3Dircadb1/3Dircadb1.1/PATIENT_DICOM.zip", "PK not")), refused=("ircadb_01", "unreadable", "is damaged")),
     Trap("chaos", "one UID a slice, or none", both(tiny.chaos_ct, lambda f: _uids(f / CT_SERIES)), pick("chaos", "chaos_ct_5")),
-    Trap("chaos", "CT slices of another name", lambda f: tiny.chaos_ct(f, name=lambda k: f"IMG-0002-{tiny.SLICES - k:05d}.dcm"), pick("chaos", "chaos_ct_5")),
+    Trap("chaos", "CT slices of another name", lambda f: tiny.chaos_ct(f, name="IMG-0002-{:05d}.dcm"), pick("chaos", "chaos_ct_5")),
+    Trap("chaos", "CT slices numbered without zeros", lambda f: tiny.chaos_ct(f, name="IMG-{}.dcm"), pick("chaos", "chaos_ct_5")),
     Trap("chaos", "both echoes in one folder", lambda f: tiny.chaos_mr(f, together=True), pick("chaos", "chaos_mr_1_t1in", "chaos_mr_1_t1out", "chaos_mr_1_t2spir")),
     Trap("chaos", "a value of the first release that is no organ", both(tiny.chaos_mr, lambda f: _marked(f / CHAOS_T1 / "Ground", 32)), pick("chaos", "chaos_mr_1_t1in", "chaos_mr_1_t1out", "chaos_mr_1_t2spir")),
     Trap("chaos", "a grey value that means nothing", both(tiny.chaos_mr, lambda f: _marked(f / CHAOS_T1 / "Ground", 90)), refused=("chaos_mr_1_t1in", "labels_outside_map", "holds the values 90")),
@@ -314,6 +324,18 @@ def test_traps_are_seen_through_or_refused(trap: Trap, tmp_path: Path) -> None:
         assert "\n" not in str(refusal.value)
 
 
+def test_every_layout_has_a_page_and_the_tutorial_resolves() -> None:
+    for name in names():
+        assert f"`--layout {name}`" in (PAGES / f"{name}.md").read_text(encoding="utf-8")
+        assert f"({name}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```toml\n(.*?)```", (PAGES / "lits_to_slicer.md").read_text(encoding="utf-8"), re.DOTALL)
+    experiment = experiment_from(tomllib.loads(recipe), "lits.toml")
+    assert (experiment.data.layout, experiment.split.kind) == ("lits", "kfold")
+    assert experiment.stage().labels == (1,)
+    excluded = [n for n in range(131) if any(fnmatch(f"lits_{n}", pattern) for pattern in experiment.split.exclude)]
+    assert excluded == list(range(28, 49))
+
+
 def test_the_table_of_traps_is_as_long_as_promised() -> None:
     assert len(names()) >= 16
     assert len(TRAPS) >= 30
@@ -357,7 +379,9 @@ def test_a_dataset_json_that_cannot_be_used_is_refused(content: str, tmp_path: P
 def test_vessels_inside_the_liver_are_liver_and_lesions_lie_on_top(tmp_path: Path) -> None:
     """`liver` is 1 + 2 in every number, whatever order the files are listed in."""
     tiny.totalsegmentator(tmp_path)
-    tiny.save(tmp_path / "s0000" / "segmentations" / "portal_vein_and_splenic_vein.nii.gz", (tiny.CODES > 0).astype(np.uint8))
+    tiny.save(
+        tmp_path / "s0000" / "segmentations" / "portal_vein_and_splenic_vein.nii.gz", (tiny.CODES > 0).astype(np.uint8)
+    )
     mask = cases_below(tmp_path, "totalsegmentator_ct", ("*s0000",))[0].read()[1]
     np.testing.assert_array_equal(mask.voxels == 1, tiny.WHOLE_LIVER > 0)
     assert (mask.voxels == 10).any()
@@ -383,7 +407,9 @@ def test_a_patient_whose_sequences_are_split_apart_is_refused_to_train(tmp_path:
     parts = split_cases(cases_below(tmp_path, "cirrmri600"), Split(kind="layout"), tmp_path)
     assert [case.id for case in parts.validation] == ["cirrmri600_t1_8"]
     for kind in ("images", "masks"):
-        shutil.move(tmp_path / f"Cirrhosis_T2_3D/train_{kind}/9.nii.gz", tmp_path / f"Cirrhosis_T2_3D/train_{kind}/8.nii.gz")
+        shutil.move(
+            tmp_path / f"Cirrhosis_T2_3D/train_{kind}/9.nii.gz", tmp_path / f"Cirrhosis_T2_3D/train_{kind}/8.nii.gz"
+        )
     with pytest.raises(InputError, match="both of patient cirrmri600_8"):
         split_cases(cases_below(tmp_path, "cirrmri600"), Split(kind="layout"), tmp_path)
     tiny.lits(tmp_path / "lits")
@@ -402,7 +428,9 @@ def test_an_experiment_trains_on_a_layout_as_it_lies_on_disk(raw: dict, tmp_path
         Data(layout="lit")
 
 
-def test_the_cache_refuses_a_lost_spacing_and_follows_the_label_map(tiny_experiment: Experiment, tmp_path: Path) -> None:
+def test_the_cache_refuses_a_lost_spacing_and_follows_the_label_map(
+    tiny_experiment: Experiment, tmp_path: Path
+) -> None:
     lost = next(trap for trap in TRAPS if trap.notice == "identity_affine")
     lost.build(tmp_path)
     (case,) = cases_below(tmp_path, "lits")

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from liverseg_core.geometry import Grid
 from liverseg_core.models import empty_network
 from liverseg_core.records import Logits
 from liverseg_training import trainee
+from liverseg_training.budget import training_bytes
+from liverseg_training.cases import list_cases
 from liverseg_training.checkpoints import LAST, load_checkpoint
 from liverseg_training.experiment import experiment_from
 from liverseg_training.export import exported, kept_checkpoint
@@ -31,8 +34,9 @@ from liverseg_training.semi import semi_of
 from liverseg_training.semi.cps import CrossPseudoSupervision, ramped, taught
 from liverseg_training.semi.imitated import _KNOTS, IMITATIONS, imitated, imitation
 from liverseg_training.semi.section import Semi
-from liverseg_training.semi.streams import dealt, streams_of
+from liverseg_training.semi.streams import dealt, streams_of, unlabelled_cases
 from liverseg_training.trainee import begun, new_trainee
+from liverseg_training.validate import contrasts, resynthesised
 from torch.nn import functional
 
 CPU = torch.device("cpu")
@@ -139,27 +143,32 @@ def test_a_step_without_references_moves_both_networks_and_one_without_the_term_
         ] * 2
 
 
-def test_fewer_labelled_cases_are_among_the_more_and_another_seed_draws_others(pair: dict) -> None:
-    training = cached_sides(experiment_from(pair, "x")).training
-    kept = {n: {c.case.id for c in dealt(training, Semi(labelled=n, seed=4)).labelled} for n in (1, 2, 3)}
-    assert kept[1] < kept[2] < kept[3]
-    assert len({frozenset(c.case.id for c in dealt(training, Semi(labelled=1, seed=s)).labelled) for s in range(9)}) > 1
-    named = dealt(training, Semi(cases=("t*",)))
-    assert {c.case.id for c in named.labelled} == {"two", "three"}
-    assert [c.case.id for c in named.hidden] == ["one"]
+def test_fewer_labelled_cases_are_among_the_more_and_another_seed_draws_others() -> None:
+    cases = [SimpleNamespace(case=SimpleNamespace(id=f"{name}_{n}")) for name in ("a", "b") for n in range(10)]
+
+    def kept(n: int, seed: int) -> frozenset[str]:
+        parts = dealt(cases, Semi(labelled=n, seed=seed, cases=("a_*",)))
+        assert sorted(c.case.id for c in (*parts.labelled, *parts.hidden)) == [c.case.id for c in cases]
+        return frozenset(c.case.id for c in parts.labelled)
+
+    assert all(len(kept(n, 4)) == n and kept(n, 4) < kept(n + 1, 4) for n in range(1, 10))
+    assert all(name.startswith("a_") for name in kept(10, 4))
+    assert len({kept(3, seed) for seed in range(5)}) > 2
+    assert kept(10, 1) == {c.case.id for c in dealt(cases, Semi(cases=("a_*",))).labelled}
 
 
 def test_the_unlabelled_stream_holds_its_phases_and_none_that_a_case_lacks(pair: dict) -> None:
-    pair["data"]["include"] = ["two", "held"]
-    pair["semi"] |= {"labelled": 0, "imitate": ["mr_dwi", "mr_t1_hbp"], "phases": {"mr_dwi": 1.0}}
     experiment = experiment_from(pair, "x")
-    streams = streams_of(experiment, cached_sides(experiment).training)
-    assert [c.case.id for c in streams.unlabelled.cases] == ["two as mr_dwi"]
-    assert streams.samples == 1
-    pair["data"]["include"] = ["*"]
-    experiment = experiment_from(pair, "x")
+    training, place = cached_sides(experiment).training, Path(experiment.data.cache)
+    semi = Semi(cases=("t*",), imitate=("mr_dwi", "mr_t1_hbp"), phases={"mr_dwi": 1.0})
+    scans = tuple(c for c in training if c.modality == "MR")
+    assert [c.case.id for c in unlabelled_cases(dealt(scans, semi), semi, place)] == ["two as mr_dwi"]
+    every = replace(semi, phases={})
+    assert [c.case.phase for c in unlabelled_cases(dealt(scans, every), every, place)] == ["mr_dwi", "mr_t1_hbp"]
+    plain = replace(semi, imitate=(), phases={"ct_portal": 1.0})
+    assert [c.case.id for c in unlabelled_cases(dealt(training, plain), plain, place)] == ["one"]
     with pytest.raises(InputError, match="is ct_portal; phases are imitated from mr_t2 and mr_t2fs alone"):
-        streams_of(experiment, cached_sides(experiment).training)
+        unlabelled_cases(dealt(training, semi), semi, place)
 
 
 def test_shares_of_phases_are_shares_of_samples(pair: dict) -> None:
@@ -198,11 +207,32 @@ def test_opposed_phase_has_dark_rims_between_fat_and_water() -> None:
         assert bool(line[7:9].max() < 0.6 * min(line[2], line[13])) == rims
 
 
+def test_validation_can_be_shown_in_the_imitated_phases(data: Path) -> None:
+    assert contrasts("imitated") == tuple(f"imitated {phase}" for phase in IMITATIONS)
+    assert contrasts("ghosted") == ("ghosted",)
+    scan, reference = list_cases(data, ["two"])[0].read()
+    made = [resynthesised(scan, mask, "imitated mr_dwi", seed=3) for mask in (reference, replace(reference, voxels=0 * reference.voxels))]  # fmt: skip
+    np.testing.assert_array_equal(made[0].voxels, made[1].voxels)
+    assert made[0].grid == scan.grid
+    with pytest.raises(InputError, match="imitated from"):
+        resynthesised(*list_cases(data, ["one"])[0].read(), "imitated mr_dwi", seed=3)
+
+
+def test_a_step_of_two_networks_and_two_streams_is_budgeted_as_such(pair: dict) -> None:
+    held = {}
+    for name, semi, unlabelled in (("alone", {}, 0), ("pair", pair["semi"], 2)):
+        own = {**pair, "semi": semi, "sampler": {**pair["sampler"], "unlabelled": unlabelled}}
+        held[name] = [training_bytes(experiment_from(own, name), batch, (16, 16, 16)) for batch in (2, 4)]
+    assert held["pair"][0] == 2 * held["alone"][1]
+    assert held["alone"][0] < held["alone"][1]
+
+
 @pytest.mark.parametrize(
     ("section", "change", "told"),
     [
         ("semi", {"labelled": 0}, "the unlabelled stream is empty"),
         ("semi", {"labelled": 1}, "one labelled case"),
+        ("semi", {"labelled": 0, "cases": ["two"]}, "one labelled case"),
         ("semi", {"labelled": 4}, "asks for 4 cases, but 3 training cases match"),
         ("semi", {"seeds": [3, 3]}, "two networks that begin alike"),
         ("semi", {"seeds": [3]}, "must be two numbers"),

@@ -9,19 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from liverseg_core.errors import ModelError
+from liverseg_core.errors import InputError, ModelError
 from liverseg_core.geometry import Grid
 from liverseg_core.model_card import ModelCard, Stage
-from liverseg_core.models import empty_network, load_model, save_model
+from liverseg_core.models import Model, empty_network, load_model
 from liverseg_core.networks._reparameterised import Rep
 from liverseg_core.pipeline import Result, segment_scan
 from liverseg_core.preparation import prepare
 from liverseg_core.records import LabelMask, Scan
-from liverseg_training.experiment import experiment_from
-from liverseg_training.export import export, filled_network
-from liverseg_training.fit import fit
+from liverseg_training.experiment import Experiment, experiment_from
+from liverseg_training.export import export, filled_network, kept_checkpoint
+from liverseg_training.fit import cached_sides, fit
 from liverseg_training.fusing import in_use
+from liverseg_training.looks import shown_whole
+from liverseg_training.organ import kept_inside
+from liverseg_training.sampling import Source
 from phantoms import GRIDS, ellipsoid, known_model, known_stage, overlap, saved_model
+from scipy import ndimage
 
 BODY, LIVER, TUMOUR = -100.0, 150.0, 260.0  # HU; under ct_fixed -1.5, 1.0 and 2.1
 FIRST = known_stage(post={"1": ("largest", "fill_holes")})
@@ -179,13 +183,63 @@ def test_a_network_without_branches_is_used_as_it_was_trained() -> None:
     assert in_use(stage, state) == (stage, dict(state))
 
 
-def test_two_runs_become_a_liver_and_a_tumour_stage_and_both_are_fused(raw: dict, tmp_path: Path) -> None:
-    raw["experiment"] |= {"max_steps": 1}
+@pytest.fixture
+def both(raw: dict, tmp_path: Path) -> tuple[Experiment, Experiment]:
+    """A liver and a tumour stage of one step; the tumours are made up in the samples."""
+    raw["experiment"] |= {"max_steps": 1, "out_dir": str(tmp_path / "liver")}
     raw["data"] |= {"labels": [1], "include": ["one", "three", "held"]}
     raw["network"] = {"kind": "elanres_msca", "options": {"widths": [4, 8]}}
     raw["loss"] = {"deep": {"kind": "alpha"}}
     raw["preprocess"]["normalisation"] = {"CT": "ct_by_200"}
-    raw["augment"] = {}
+    raw["augment"] = {"lesions": 1.0}
+    raw["sampler"] = {"kind": "patch", "batch": 1}
+    raw["infer"] = {"window": [16, 32, 32], "snap": [4, 4, 4]}
     liver = experiment_from(raw, "liver")
-    fit(liver)
-    TODO
+    raw["experiment"] |= {"name": "tumour", "out_dir": str(tmp_path / "tumour")}
+    raw["data"] |= {"labels": [2], "merge": {}}
+    raw["preprocess"] |= {"crop": "previous", "margin_mm": 8.0, "inside": 1, "reach_mm": 8.0}
+    return liver, experiment_from(raw, "tumour")
+
+
+def test_two_runs_become_one_card_of_fused_networks(both: tuple[Experiment, Experiment], tmp_path: Path) -> None:
+    liver, tumour = both
+    for experiment in both:
+        fit(experiment)
+    card = export([liver, tumour], "both", tmp_path / "both")
+    assert [(stage.labels, stage.inside, stage.reach_mm) for stage in card.stages] == [((1,), 0, 0.0), ((2,), 1, 8.0)]
+    assert all(stage.options["fused"] for stage in card.stages)
+    model = load_model(tmp_path / "both")
+    assert not any(isinstance(m, Rep) for network in model.networks for m in network.modules())
+    scan, _ = patient(GRIDS["plain"])
+    mask = segment_scan(scan, model, device="cpu").mask.voxels
+    alone = segment_scan(scan, Model(replace(card, stages=card.stages[:1]), model.networks[:1]), device="cpu")
+    assert np.array_equal(mask > 0, alone.mask.voxels > 0)
+    with pytest.raises(ModelError, match="first stage has no previous one"):
+        export([tumour], "alone", tmp_path / "alone")
+    trained = empty_network(liver.stage())
+    trained.load_state_dict(kept_checkpoint(liver).averages[0])
+    used, x = filled_network(liver), torch.randn(1, 1, 8, 16, 16)  # what validates a recipe and becomes ONNX
+    assert not any(isinstance(m, Rep) for m in used.modules())
+    with torch.no_grad():
+        assert float((used(x)[0] - trained.eval()(x)[0]).abs().max()) <= 1e-5
+
+
+def test_training_shows_the_second_stage_what_it_sees_in_use(both: tuple[Experiment, Experiment]) -> None:
+    """Air beyond the reach, the liver's grey values inside, and an answer that is kept inside the liver."""
+    tumour = both[1]
+    source = Source(cached_sides(tumour).training[0], tumour.stage())
+    prepared, codes, _ = shown_whole(source)
+    seen, liver = prepared.tensor[0, 0].numpy() * 200, codes == 1
+    assert seen[liver].mean() == pytest.approx(160, abs=4)
+    far = ~ndimage.binary_dilation(liver, np.ones((3, 3, 3)), iterations=3)
+    assert np.allclose(seen[far], -125.0, atol=0.5)
+    near = ndimage.binary_dilation(liver) & ~liver & (codes == 0)
+    assert seen[near].mean() == pytest.approx(-60, abs=4)
+    everything = LabelMask(np.full(codes.shape, 2, np.uint8), prepared.grid)
+    assert np.array_equal(kept_inside(everything, codes, tumour.stage()).voxels > 0, liver)
+
+
+def test_a_stage_that_asks_for_lesions_keeps_them_apart(raw: dict) -> None:
+    raw["data"]["labels"] = [2]
+    with pytest.raises(InputError, match=r"data.merge takes \[2\] away"):
+        experiment_from(raw, "tumour")

@@ -141,7 +141,9 @@ def spelled_times(te_ms: Iterable[float]) -> str:
 
 def planned(rows: Sequence[Row]) -> Plan:
     """What the worker is to fit. UserError says what is missing or does not belong together."""
-    magnitude, phase = ([echo for row in rows if row.role == role for echo in _echoes(row)] for role in (MAGNITUDE, PHASE))
+    magnitude, phase = (
+        [echo for row in rows if row.role == role for echo in _echoes(row)] for role in (MAGNITUDE, PHASE)
+    )
     chosen = [row.candidate.name for row in rows if row.role == MAGNITUDE]
     if not chosen:
         raise UserError("No echo is chosen; set a sequence, or one volume for each echo, to magnitude.")
@@ -219,7 +221,9 @@ def _count(group: Sequence[Candidate]) -> int:
 def _echoes(row: Row) -> list[Echo]:
     times, sizes = times_of(row.times), row.candidate.sizes
     if times and len(times) != len(sizes):
-        raise UserError(f"{row.candidate.name} has {len(sizes)} volumes, but {len(times)} echo times; expected one each.")
+        raise UserError(
+            f"{row.candidate.name} has {len(sizes)} volumes, but {len(times)} echo times; expected one each."
+        )
     return [Echo(row.candidate.id, n, size, times[n] if times else None) for n, size in enumerate(sizes)]
 
 
@@ -232,7 +236,9 @@ def _beside(phase: Sequence[Echo], times: Sequence[float]) -> list[Echo]:
     own = [next((echo for echo in phase if abs((echo.te_ms or 0.0) - time) <= _SAME_MS), None) for time in times]
     found = [echo for echo in own if echo is not None]
     if len(found) != len(times):
-        raise UserError("The echo times of the phase images are not those of the magnitudes; correct them in the table.")
+        raise UserError(
+            "The echo times of the phase images are not those of the magnitudes; correct them in the table."
+        )
     return found
 
 

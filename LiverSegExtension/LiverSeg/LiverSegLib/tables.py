@@ -21,7 +21,19 @@ MEASURED = ("structure", "quantity", "value", "unit", "reason")  # the columns o
 FITTED = ("region", "quantity", "value", "unit", "reason")  # of fat.csv
 AGREED = ("structure", "quantity", "value", "unit", "definition", "reason")  # and of agreement.csv
 
-_DECIMALS = {"ml": 1, "mm": 2, "%": 1, "1/s": 1, "mg/g": 2, "bit": 2, "HU": 1, "ml/m2": 0, "ml/kg": 1, "m2": 2, "percentage points": 1}
+_DECIMALS = {
+    "ml": 1,
+    "mm": 2,
+    "%": 1,
+    "1/s": 1,
+    "mg/g": 2,
+    "bit": 2,
+    "HU": 1,
+    "ml/m2": 0,
+    "ml/kg": 1,
+    "m2": 2,
+    "percentage points": 1,
+}
 _OTHER_DECIMALS = 4
 _COUNTS = ("count", "lesions_", "lesion_false_positives", "voxels", "steatosis_grade", "iron_band")
 _SHORT = {

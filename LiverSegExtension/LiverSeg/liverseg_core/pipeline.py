@@ -99,7 +99,7 @@ def segment_file(request: Request, listener: Listener | None = None) -> Result:
     return replace(result, report=report)
 
 
-def segment_scan(
+def segment_scan(  # noqa: PLR0913 - one more than the house allows: a walk on records has no request to hold them
     scan: Scan,
     model: Model,
     *,

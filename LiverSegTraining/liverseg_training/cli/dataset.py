@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,9 +106,8 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _tell_looked(looked: Looked, done: int, total: int) -> None:
     size = " x ".join(map(str, looked.size))
-    print(
-        f"[{done}/{total}] {looked.case:28s} {looked.phase:14s} {size:16s} liver {looked.liver_ml:6.0f} ml", flush=True
-    )
+    liver = "" if math.isnan(looked.liver_ml) else f"liver {looked.liver_ml:6.0f} ml"
+    print(f"[{done}/{total}] {looked.case:28s} {looked.phase:14s} {size:16s} {liver}", flush=True)
     for finding in looked.findings:
         print(f"    {'FAULT ' if finding.fault else 'remark'} {finding.kind}: {finding.text}", flush=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -195,7 +196,7 @@ def unpacked(place: Path, names: Sequence[str] = ()) -> Iterator[Path]:
                     parts = Path(member).parts
                     if not member.endswith("/") and _wanted(parts, names):
                         packed.extract(member, room)
-        except (zipfile.BadZipFile, EOFError) as problem:
+        except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as problem:  # a password is a RuntimeError
             raise UnfitError("unreadable", f"{place} is damaged ({problem}); copy the archive again") from None
         yield Path(room)
 

@@ -62,13 +62,9 @@ def _layer(mask: Path) -> Layer:
                 "label_unknown", f"{mask.name} shows {named and named[1]!r}, which is none of our structures"
             )
         return Layer(mask, dict.fromkeys(range(1, 256), code))
-    values = {}
-    for table in _tables(mask):
-        values = {
-            int(row["index"]): code_named(row["name"]) for row in rows_of(table) if row.get("index", "").isdigit()
-        }
-        break
-    values = {value: code for value, code in values.items() if value} or {1: 1}
+    table = next(_tables(mask), None)
+    rows = [row for row in rows_of(table) if row.get("index", "").isdigit()] if table is not None else []
+    values = {int(row["index"]): code_named(row.get("name", "")) for row in rows if int(row["index"])} or {1: 1}
     if not annotated_by(values):
         raise UnfitError(
             "label_unknown", f"the table of {mask.name} names none of our structures; expected liver among them"

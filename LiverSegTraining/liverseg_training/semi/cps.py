@@ -24,10 +24,6 @@ class CrossPseudoSupervision:
             semi.seeds[0] != semi.seeds[1],
             f"semi.seeds are both {semi.seeds[0]}: two networks that begin alike teach each other nothing; choose two",
         )
-        demand(
-            semi.labelled != 1,
-            "semi.labelled = 1: one labelled case is all that the labelled half would ever show; label two or more",
-        )
         self.semi, self.seeds = semi, semi.seeds
 
     def __call__(

@@ -75,6 +75,10 @@ def streams_of(experiment: Experiment, cases: Sequence[CachedCase]) -> BatchSamp
     parts, kind = dealt(cases, semi), semi_of(semi)
     if parts.hidden:
         say(parts.sentence())
+    demand(
+        not kind.unlabelled or len(parts.labelled) > 1,
+        "one labelled case is all that the labelled half would ever show: label two or more (semi.labelled, semi.cases)",
+    )
     labelled = BatchSampler(parts.labelled, experiment.stage(), sampler, experiment.augment, shares)
     if not sampler.unlabelled and not (kind.unlabelled and semi.on == "unlabelled"):
         return labelled

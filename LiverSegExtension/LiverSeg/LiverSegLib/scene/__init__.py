@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .edits import EditWatch, Undo, compare_with_ai, restore_ai
 from .echoes import candidates_in, look_of, place_of_echoes, write_echoes
+from .edits import EditWatch, Undo, compare_with_ai, restore_ai
 from .export import scan_of, segments_on, write_segments, write_volume
 from .maps import add_map, load_below, show_map
 from .overlay import error_overlay

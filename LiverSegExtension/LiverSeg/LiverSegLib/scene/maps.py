@@ -54,10 +54,6 @@ def add_map(file: Path, row: MapRow, place: Any, top: float, measured: Path | No
 def show_map(scene: Any, node: Any, below: Any = None) -> None:
     """Over the slices of every view, over `below` where that is given, with its scale; None takes the maps away."""
     maps = [one for one in _volumes(scene) if one.GetAttribute(MAP) is not None]
-    for one in maps:
-        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(one)
-        if legend is not None:
-            legend.SetVisibility(one is node)
     ids = {one.GetID() for one in maps}
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         view = scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
@@ -68,6 +64,10 @@ def show_map(scene: Any, node: Any, below: Any = None) -> None:
             view.SetForegroundOpacity(_OPACITY)
         elif view.GetForegroundVolumeID() in ids:
             view.SetForegroundVolumeID(None)
+    for one in maps:  # after the views: a legend looks only once whether its volume is there
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(one)
+        if legend is not None:
+            legend.SetVisibility(one is node)
 
 
 def load_below(file: Path, name: str) -> Any:

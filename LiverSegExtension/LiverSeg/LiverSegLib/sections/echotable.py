@@ -69,7 +69,9 @@ class EchoTable:
             table.setItem(n, 0, name)
             table.setCellWidget(n, 1, self._combos[n])
             times = qt.QTableWidgetItem(row.times)
-            times.setToolTip(_("Milliseconds, one for each volume, such as 1.15, 2.1, 3.05; double-click to change them."))
+            times.setToolTip(
+                _("Milliseconds, one for each volume, such as 1.15, 2.1, 3.05; double-click to change them.")
+            )
             table.setItem(n, _TIMES, times)
         table.blockSignals(blocked)
         table.setColumnWidth(0, 130)

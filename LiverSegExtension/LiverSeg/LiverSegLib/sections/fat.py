@@ -72,6 +72,7 @@ class FatSection(WorkingSection):
         ui.echoTable.enabled = not self._folder()
         self._draw_maps()
         self.results.draw()
+        ui.fatProgress.visible = self.controller.state.busy
         state = self.news()
         if state is not None:
             self._draw_run(state)
@@ -164,7 +165,9 @@ class FatSection(WorkingSection):
 
     def _draw_maps(self) -> None:
         rows = [("", _("none"))]
-        rows += [(_role(row, where), _(text).format(row.name)) for row, where, text in _shapes() if self._map(row, where)]
+        rows += [
+            (_role(row, where), _(text).format(row.name)) for row, where, text in _shapes() if self._map(row, where)
+        ]
         fill(self.ui.fatMapCombo, rows, self._shown())
         self.ui.fatMapCombo.enabled = len(rows) > 1
 
@@ -176,6 +179,13 @@ class FatSection(WorkingSection):
         """The role of the map that lies over the slices."""
         parameters = self.panel.parameters
         return parameters.fat_map if parameters is not None else ""
+
+    def shown_map(self) -> Any:
+        """Its node; None where none is shown."""
+        parameters = self.panel.parameters
+        return (
+            parameters.parameterNode.GetNodeReference(parameters.fat_map or "none") if parameters is not None else None
+        )
 
     def _show_chosen(self) -> None:
         wanted = chosen(self.ui.fatMapCombo)
@@ -200,7 +210,11 @@ class FatSection(WorkingSection):
     def _draw_known(self) -> None:
         """What the scan tells stands in a box that nobody filled."""
         known = Facts() if self._folder() else known_facts(self.echoes.rows())
-        for spin, value in ((self.ui.fieldSpin, known.field_t), (self.ui.trSpin, known.tr_ms), (self.ui.flipSpin, known.flip_deg)):
+        for spin, value in (
+            (self.ui.fieldSpin, known.field_t),
+            (self.ui.trSpin, known.tr_ms),
+            (self.ui.flipSpin, known.flip_deg),
+        ):
             text = _("{0:g}{1}, from the scan").format(value, spin.suffix) if value else _("not given")
             if self._folder():
                 text = _("as the files say")
@@ -211,7 +225,6 @@ class FatSection(WorkingSection):
         bar = self.ui.fatProgress
         bar.maximum = 0 if state.busy and state.percent is None else 100
         bar.value = round(state.percent or 0)
-        bar.visible = state.busy
         self.ui.fatButton.text = _("Cancel") if state.busy else _("Measure fat and iron")
         self.tell(state)
 

@@ -53,6 +53,7 @@ class WorkingSection(Section):
 
     def news(self) -> State | None:
         """The state of the lane, if it is another one than when this was asked last."""
+        self._label.visible = bool(self._label.text)  # unfolding a section shows its hidden widgets
         before, self._state = self._state, self.controller.state
         return self._state if self._state is not before else None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
@@ -17,7 +18,9 @@ from .records import Case
 
 Work = Callable[[Case], str]  # its answer is the case's error, or nothing
 _DIED = "the process that worked on it ended without a word (out of memory?); try it alone, with --workers 1"
+_DESERTED = "the cluster had no worker left that could take it; start workers again, and go on with --resume"
 _ANSWER_S = "10 s"
+_LOOK_S, _PATIENCE_S = 5.0, 120.0  # how often workers are counted, and how long none may be there
 
 
 def on_processes(
@@ -61,15 +64,44 @@ def on_cluster(cases: Sequence[Case], work: Work, address: str) -> Iterator[tupl
             f"no Dask scheduler answers at {address} ({_first_line(problem)}); expected an address such as tcp://host:8786"
         ) from None
     with client:
-        futures = {future: case for case, future in zip(cases, client.map(work, cases, pure=False))}
+        waiting = {future: case for case, future in zip(cases, client.map(work, cases, pure=False))}
         suspects = []  # Dask blames every case that its dead workers held: each is tried once more, alone
-        for future in distributed.as_completed(futures, loop=client.loop):
+        for future in _finished(distributed, client, waiting):
+            case = waiting.pop(future)
             if _killed(future):
-                suspects.append(futures[future])
+                suspects.append(case)
             else:
-                yield futures[future], _told(future)
+                yield case, _told(future)
         for case in suspects:
-            yield case, _told(client.submit(work, case, pure=False))
+            again = next(_finished(distributed, client, [client.submit(work, case, pure=False)]), None)
+            yield case, _DESERTED if again is None else _told(again)
+        for case in waiting.values():
+            yield case, _DESERTED
+
+
+def _finished(distributed: Any, client: Any, futures: Iterable[Any]) -> Iterator[Any]:
+    """Each future when it is done; it ends early where the cluster has lost all its workers and no new one comes."""
+    waiting, peopled = set(futures), time.monotonic()
+    while waiting:
+        try:
+            with client.as_current():
+                done = distributed.wait(waiting, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
+        except (TimeoutError, distributed.TimeoutError):
+            done = set()
+        waiting -= done
+        yield from done
+        if done or _workers(client):
+            peopled = time.monotonic()
+        elif time.monotonic() - peopled > _PATIENCE_S:
+            return
+
+
+def _workers(client: Any) -> int:
+    """How many there are; none where the scheduler does not answer, either."""
+    try:
+        return len(client.nthreads())
+    except (OSError, TimeoutError):
+        return 0
 
 
 def _process(workers: int, abandon: Callable[[], None]) -> ProcessPoolExecutor:

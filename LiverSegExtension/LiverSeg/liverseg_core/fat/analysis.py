@@ -14,7 +14,7 @@ from ..geometry import Grid
 from ..records import Measurement, Notice
 from .findings import findings, measured, measured_share
 from .fitting import Drawn, Signals
-from .magnitude import fit_power
+from .magnitude import Fit, fit_power
 from .noise import uncertainty
 from .options import Options
 from .pooled import Pool, pooled
@@ -26,6 +26,8 @@ from .statistics import Number, described
 from .two_point import two_point
 
 RELIABLE, BLOCKS_HELP = 5.0, 30.0  # points: Cramer-Rao deviation of a voxel's PDFF, from the pooled signal of a region
+BLOCK_EDGE = 5  # voxels: the noise of a block is a fifth
+RATE_RELIABLE = 0.25  # of R2*: beyond, medians of voxels are off by 4 % and more
 
 
 def analyse(
@@ -86,33 +88,63 @@ def _maps(drawn: Drawn, signals: Signals, body: np.ndarray) -> Maps:
 def _rows(
     region: Region, maps: Maps, pool: Pool, magnitude: np.ndarray, signals: Signals, drawn: Drawn
 ) -> Iterator[Measurement]:
-    """The numbers of one region, PDFF as its reliability allows: by voxel, by block of 5 x 5, or not at all."""
-    noise = (
-        float(np.nanmedian(maps.uncertainty[region.mask]))
-        if np.isfinite(maps.uncertainty[region.mask]).any()
-        else math.nan
-    )
-    numbers = described(maps.pdff[region.mask], "pdff", noise)
-    if pool.pdff_sd > BLOCKS_HELP:
-        reason = f"iron or noise: a voxel's PDFF is uncertain by {pool.pdff_sd:.0f} points"
-        numbers = [replace(number, value=math.nan, reason=reason) for number in numbers]
-    elif pool.pdff_sd > RELIABLE:
-        numbers = _by_blocks(numbers, region, magnitude, signals, drawn, pool)
-    for number in numbers:
+    """The numbers of one region, as their reliability allows: by voxel, by block of 5 x 5, of R2* by the mean signal, and of
+    PDFF not at all."""
+    deviations = maps.uncertainty[region.mask]
+    noise = float(np.nanmedian(deviations)) if np.isfinite(deviations).any() else math.nan
+    fat = described(maps.pdff[region.mask], "pdff", noise)
+    rate = described(maps.r2star[region.mask], "r2star")
+    if pool.pdff_sd > RELIABLE:
+        blocks = _blocks(region, magnitude, signals, drawn)
+        fat, rate = _fat(fat, blocks, pool), _rate(rate, blocks, pool)
+    for number in fat:
         yield measured(region, "pdff", number)
-    limit = 1000.0 / float(signals.echoes.times_s[0] * 1e3)
-    for number in described(maps.r2star[region.mask], "r2star"):
-        beyond = number.name in ("mean", "median") and number.value > limit
-        yield measured(region, "r2star", replace(number, reason=f"at least: beyond {limit:.0f} 1/s the first echo is gone")
-                        if beyond else number)  # fmt: skip
+    for number in rate:
+        yield measured(region, "r2star", _at_least(number, signals.protocol.fastest_rate))
     yield Measurement(region.name, "voxels", float(np.count_nonzero(region.mask)), "1")
 
 
-def _by_blocks(
-    numbers: Sequence[Number], region: Region, magnitude: np.ndarray, signals: Signals, drawn: Drawn, pool: Pool
-) -> list[Number]:
-    """Fits of the mean power of blocks of 5 x 5 voxels, whose noise is a fifth: median, mean and spread of those."""
-    reason = f"of blocks of 5 x 5 voxels: a voxel's PDFF is uncertain by {pool.pdff_sd:.0f} points"
+def _fat(numbers: Sequence[Number], blocks: Fit | None, pool: Pool) -> list[Number]:
+    """`numbers` are those of the voxels, which are not reliable."""
+    told = f"a voxel's PDFF is uncertain by {pool.pdff_sd:.0f} points"
+    if pool.pdff_sd > BLOCKS_HELP:
+        return _undefined(numbers, f"iron or noise: {told}")
+    if blocks is None:
+        return _undefined(numbers, "iron or noise: too small a region for blocks")
+    return _of_blocks(blocks.pdff(), "pdff", told)
+
+
+def _rate(numbers: Sequence[Number], blocks: Fit | None, pool: Pool) -> list[Number]:
+    """As `_fat`; where not even blocks tell it, one value for the region and no spread."""
+    if not pool.rate_sd > RATE_RELIABLE * pool.rate:
+        return list(numbers)
+    told = f"a voxel's R2* is uncertain by {pool.rate_sd:.0f} 1/s"
+    if blocks is not None and pool.pdff_sd <= BLOCK_EDGE * BLOCKS_HELP:
+        return _of_blocks(blocks.rate, "r2star", told)
+    values = dict.fromkeys(("mean", "median"), pool.rate)
+    reason = f"of the mean signal of the region: {told}"
+    return [replace(number, value=values.get(number.name, math.nan), reason=reason) for number in numbers]
+
+
+def _undefined(numbers: Sequence[Number], reason: str) -> list[Number]:
+    return [replace(number, value=math.nan, reason=reason) for number in numbers]
+
+
+def _at_least(number: Number, limit: float) -> Number:
+    if number.name not in ("mean", "median") or not number.value > limit:
+        return number
+    told = f"at least: beyond {limit:.0f} 1/s the first echo is gone"
+    return replace(number, reason=f"{told}; {number.reason}" if number.reason else told)
+
+
+def _of_blocks(values: torch.Tensor, kind: str, told: str) -> list[Number]:
+    """Median, mean and spread of blocks instead of voxels, whose errors no longer lie evenly about the truth."""
+    reason = f"of blocks of 5 x 5 voxels: {told}"
+    return [replace(number, reason=reason) for number in described(values.cpu().numpy(), kind)]
+
+
+def _blocks(region: Region, magnitude: np.ndarray, signals: Signals, drawn: Drawn) -> Fit | None:
+    """Fits of the mean power of blocks of 5 x 5 voxels, whose noise is a fifth; None for fewer than three blocks."""
     tiles = planes(region.mask)
     count = int(tiles.max())
     held = np.bincount(tiles.ravel(), minlength=count + 1)[1:]
@@ -121,12 +153,9 @@ def _by_blocks(
     )
     kept = held > 0
     if kept.sum() < 3:
-        return [
-            replace(number, value=math.nan, reason="iron or noise: too small a region for blocks") for number in numbers
-        ]
+        return None
     mean = torch.from_numpy(power[:, kept] / held[kept]).to(signals.device)
-    values = fit_power(mean, signals.echoes, drawn.sigma).pdff().cpu().numpy()
-    return [replace(number, reason=reason) for number in described(values, "pdff")]
+    return fit_power(mean, signals.echoes, drawn.sigma)
 
 
 def _named(rows: Sequence[Measurement], protocol: Protocol) -> tuple[Measurement, ...]:

@@ -77,10 +77,11 @@ def _iron(rate: Measurement, protocol: Protocol, options: Options) -> Measuremen
         reason = f"{options.calibration} has no calibration for {protocol.field_t:.2f} T"
         return Measurement("liver", "lic", math.nan, "mg/g", reason)
     told = f"{row.formula()}; {row.source}"
-    if math.isnan(rate.value) or rate.reason:
+    if not rate.value <= protocol.fastest_rate:
         return Measurement("liver", "lic", math.nan, "mg/g", rate.reason or "R2* is not known", told)
     value = row(rate.value)
-    return Measurement("liver", "lic", max(value, 0.0), "mg/g", "below 0.5" if value < 0.5 else "", told)
+    remarks = ("below 0.5" if value < 0.5 else "", rate.reason)
+    return Measurement("liver", "lic", max(value, 0.0), "mg/g", "; ".join(filter(None, remarks)), told)
 
 
 def _grades(found: Found, protocol: Protocol, options: Options) -> Iterator[Measurement]:

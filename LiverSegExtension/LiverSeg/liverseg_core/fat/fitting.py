@@ -56,7 +56,7 @@ class Signals:
             None if phase_rad is None else torch.from_numpy(phase_rad[:, body].astype(np.float64)).to(self.device)
         )
         self.air = torch.from_numpy(magnitude[0][~body].astype(np.float64))
-        self.body, self.method = body, options.method
+        self.protocol, self.body, self.method = protocol, body, options.method
         if options.method == "complex" and phase_rad is None:
             raise InputError("--method complex needs the phases of the echoes; give them with --phase-image")
 

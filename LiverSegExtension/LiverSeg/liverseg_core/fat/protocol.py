@@ -46,6 +46,11 @@ class Protocol:
             raise InputError(f"a field of {self.field_t:g} T cannot be; expected tesla, such as 1.5 or 3")
 
     @property
+    def fastest_rate(self) -> float:
+        """R2* in 1/s at which a third of the signal is left in the first echo: what is faster is only known to be so."""
+        return 1000.0 / self.te_ms[0]
+
+    @property
     def equidistant(self) -> bool:
         steps = np.diff(self.te_ms)
         return bool(np.ptp(steps) <= 0.02 * steps.mean())
