@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import os
 import re
 import subprocess
@@ -264,9 +265,14 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, dying: Call
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_does_the_same_when_a_worker_dies(dying: Callable[[Case], str]) -> None:
+def test_a_cluster_does_the_same_when_a_worker_dies(
+    dying: Callable[[Case], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     distributed = pytest.importorskip("dask.distributed")
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")
+    importlib.import_module("dask").config.refresh()
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        cluster.adapt(minimum=2, maximum=2)  # one that dies while it starts is not started again otherwise
         errors = {case.case: error for case, error in pools.on_cluster(CASES, dying, cluster.scheduler_address)}
     assert "ended without a word" in errors.pop("bad")
     assert errors.pop("sad") == "an error of its own"

@@ -78,6 +78,16 @@ def test_lesions_lie_in_the_liver_and_far_from_them_nothing_changes(seed: int) -
     assert 0 < burden <= 1.3 * LAWS.most_burden
 
 
+def test_a_lesion_at_the_border_of_the_liver_ends_there() -> None:
+    image, liver = organ(0.0)
+    codes = liver.copy()
+    _implant(replace(one(), centre=(23.5, 35.5, 68.0)), image, codes, SPACING, np.random.default_rng(1))
+    assert 0 < (codes == LESION).sum() < 1000  # a whole one has 1072
+    assert np.array_equal(codes > 0, liver > 0)
+    beyond = ~ndimage.binary_dilation(liver > 0, np.ones((3, 3, 3)), iterations=2)
+    assert np.array_equal(image[beyond], organ(0.0)[0][beyond])
+
+
 def test_what_is_drawn_follows_the_laws() -> None:
     """Diameters, kinds and looks of many draws; counts of many livers with small lesions on coarse voxels."""
     rng = np.random.default_rng(3)

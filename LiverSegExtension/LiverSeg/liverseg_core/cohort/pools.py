@@ -66,31 +66,35 @@ def on_cluster(cases: Sequence[Case], work: Work, address: str) -> Iterator[tupl
     with client:
         waiting = {future: case for case, future in zip(cases, client.map(work, cases, pure=False))}
         suspects = []  # Dask blames every case that its dead workers held: each is tried once more, alone
-        for future in _finished(distributed, client, waiting):
+        for future, error in _finished(distributed, client, waiting):
             case = waiting.pop(future)
-            if _killed(future):
+            if error == _DIED:
                 suspects.append(case)
             else:
-                yield case, _told(future)
+                yield case, error
         for case in suspects:
-            again = next(_finished(distributed, client, [client.submit(work, case, pure=False)]), None)
-            yield case, _DESERTED if again is None else _told(again)
+            alone = _finished(distributed, client, [client.submit(work, case, pure=False)])
+            yield case, next((error for _, error in alone), _DESERTED)
         for case in waiting.values():
             yield case, _DESERTED
 
 
-def _finished(distributed: Any, client: Any, futures: Iterable[Any]) -> Iterator[Any]:
-    """Each future when it is done; it ends early where the cluster has lost all its workers and no new one comes."""
+def _finished(distributed: Any, client: Any, futures: Iterable[Any]) -> Iterator[tuple[Any, str]]:
+    """Each future and the case's error when it is done; it ends early where the cluster has lost all its workers and no
+    new one comes."""
     waiting, peopled = set(futures), time.monotonic()
     while waiting:
+        answers = {}
         try:
             with client.as_current():
                 done = distributed.wait(waiting, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
+            for future in done:
+                answers[future] = _told(future)
         except (TimeoutError, distributed.TimeoutError):
-            done = set()
-        waiting -= done
-        yield from done
-        if done or _workers(client):
+            pass  # none was done, or its answer went down with the worker that held it, and is computed again
+        waiting -= answers.keys()
+        yield from answers.items()
+        if answers or _workers(client):
             peopled = time.monotonic()
         elif time.monotonic() - peopled > _PATIENCE_S:
             return
@@ -138,16 +142,13 @@ def _answer(future: Future[str]) -> tuple[str, bool]:
         return _DIED, False
 
 
-def _killed(future: Any) -> bool:
-    return type(future.exception()).__name__ == "KilledWorker"
-
-
 def _told(future: Any) -> str:
     """The case's error, once Dask is done with it."""
-    problem = future.exception()
+    problem = future.exception(timeout=_LOOK_S)
     if problem is None:
-        return str(future.result())
-    return _DIED if _killed(future) else f"the cluster lost it ({type(problem).__name__}: {_first_line(problem)})"
+        return str(future.result(timeout=_LOOK_S))
+    died = type(problem).__name__ == "KilledWorker"
+    return _DIED if died else f"the cluster lost it ({type(problem).__name__}: {_first_line(problem)})"
 
 
 def _first_line(problem: Any) -> str:
