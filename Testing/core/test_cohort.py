@@ -285,7 +285,10 @@ def test_a_cluster_that_has_lost_its_workers_is_not_waited_for(monkeypatch: pyte
     distributed = pytest.importorskip("dask.distributed")
     monkeypatch.setattr(pools, "_LOOK_S", 0.1)
     monkeypatch.setattr(pools, "_PATIENCE_S", 0.3)
-    with distributed.LocalCluster(0, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(1, processes=False, dashboard_address=None) as cluster:
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.01)
         errors = {case.case: error for case, error in pools.on_cluster(CASES[:2], str, cluster.scheduler_address)}
     assert set(errors) == {"a", "bad"}
     assert all("no worker left" in error and "--resume" in error for error in errors.values())

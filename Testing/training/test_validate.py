@@ -182,6 +182,8 @@ def test_onnx_that_is_not_installed_is_a_sentence(raw: dict, tmp_path, monkeypat
         save_onnx(network_of(experiment), experiment.stage(), tmp_path / "x.onnx")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch about itself
 def test_onnx_agrees_with_torch(raw: dict, tmp_path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
