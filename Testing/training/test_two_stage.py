@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from liverseg_core.errors import InputError, ModelError
-from liverseg_core.geometry import Grid
+from liverseg_core.geometry import Grid, as_image
 from liverseg_core.model_card import ModelCard, Stage
 from liverseg_core.models import Model, empty_network, load_model
 from liverseg_core.networks._reparameterised import Rep
-from liverseg_core.pipeline import Result, segment_scan
+from liverseg_core.pipeline import Request, Result, segment_file, segment_scan
 from liverseg_core.preparation import prepare
 from liverseg_core.records import LabelMask, Scan
 from liverseg_training.experiment import Experiment, experiment_from
@@ -24,7 +25,7 @@ from liverseg_training.fusing import in_use
 from liverseg_training.looks import shown_whole
 from liverseg_training.organ import kept_inside
 from liverseg_training.sampling import Source
-from phantoms import GRIDS, ellipsoid, known_model, known_stage, overlap, saved_model
+from phantoms import GRIDS, ellipsoid, known_model, known_stage, overlap, saved_model, saved_scan
 from scipy import ndimage
 
 BODY, LIVER, TUMOUR = -100.0, 150.0, 260.0  # HU; under ct_fixed -1.5, 1.0 and 2.1
@@ -94,6 +95,20 @@ def test_a_fast_look_is_the_liver_alone_and_knows_no_tumours() -> None:
     scan, _ = patient(GRIDS["plain"])
     result = drawn(scan, FIRST, SECOND, quality="fast")
     assert [segment.key for segment in result.segments] == ["liver"]
+
+
+def test_a_fast_look_is_named_and_compared_for_what_it_is(tmp_path: Path) -> None:
+    scan, truth = patient(GRIDS["plain"])
+    sitk.WriteImage(as_image(truth, scan.grid), str(tmp_path / "truth.nii.gz"))
+    model = saved_model(tmp_path / "model", known_model(FIRST, SECOND))
+    request = Request(
+        saved_scan(tmp_path / "scan.nii.gz", scan), tmp_path / "out", "ct_portal", str(model), "cpu", "fast",
+        tmp_path / "truth.nii.gz",
+    )  # fmt: skip
+    report = segment_file(request).report
+    written = sitk.ReadImage(str(tmp_path / "out" / "segmentation.seg.nrrd"))
+    assert written.GetMetaData("Segment0_Name") == "Liver"
+    assert {m.structure for m in report.agreement or ()} == {"liver"}
 
 
 def test_a_coarse_and_a_fine_liver_may_come_before_the_tumour() -> None:

@@ -121,8 +121,7 @@ def segment_scan(  # noqa: PLR0913 - one more than the house allows: a walk on r
     drawing = drawn(scan, model, quality, device, walk, others)
     notices += drawing.notices
     with walk.room("measurements"):
-        codes = model.card.labels if quality != "fast" else model.card.stages[0].labels
-        segments = cut_segments(drawing.mask, codes)
+        segments = cut_segments(drawing.mask, _codes(model.card, quality))
         measurements = measure(segments, Study(scan, patient))
         notices += notices_about(segments, drawing.confidence)
     for notice in notices:
@@ -224,7 +223,8 @@ def _unfit(card: ModelCard, phase: str, *, allow_unfit: bool) -> Notice:
 def _compared(result: Result, reference: LabelMask, card: ModelCard, listener: Listener) -> Report:
     """The report with the agreement of every structure that both know, on the reference's grid."""
     known = {int(code) for code in np.unique(reference.voxels)}
-    codes = [code for code in card.labels if code in known or (code == LIVER and LESION in known)]
+    drawn_codes = _codes(card, result.report.quality)
+    codes = [code for code in drawn_codes if code in known or (code == LIVER and LESION in known)]
     comparison = compare(result.mask, reference, codes=codes)
     for notice in comparison.notices:
         listener.warning(notice)
@@ -255,7 +255,13 @@ def _scan_facts(source: str, grid: Grid) -> ScanFacts:
 
 
 def _write_masks(result: Result, card: ModelCard, folder: Path) -> None:
-    save_masks(result.mask, card.labels, f"LiverSeg {__version__} {card.name} {card.version}", folder)
+    codes = _codes(card, result.report.quality)
+    save_masks(result.mask, codes, f"LiverSeg {__version__} {card.name} {card.version}", folder)
+
+
+def _codes(card: ModelCard, quality: str) -> tuple[int, ...]:
+    """What was looked for: `fast` is the first stage alone."""
+    return card.labels if quality != "fast" else card.stages[0].labels
 
 
 def _write_page(scan: Scan, result: Result, folder: Path, walk: Walk) -> np.ndarray:
