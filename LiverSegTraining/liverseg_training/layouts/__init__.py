@@ -33,8 +33,8 @@ def layout_named(name: str) -> Layout:
     """InputError names the layouts there are."""
     if name not in names():
         near = get_close_matches(name, names(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"unknown layout {name!r}{hint} Known: {', '.join(names())}")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"unknown layout {name!r}; {hint}known: {', '.join(names())}")
     row: Layout = import_module(f"{__name__}.{name}").LAYOUT
     return row
 
