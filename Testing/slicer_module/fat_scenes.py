@@ -90,7 +90,9 @@ ROWS = [
 ]
 
 
-def write_results(out: Path, scan: Path, rows: list[dict[str, Any]] | None = None, *, maps: bool = True) -> np.ndarray:
+def write_results(
+    out: Path, scan: Path, rows: list[dict[str, Any]] | None = None, *, maps: tuple[str, ...] = ("pdff", "r2star")
+) -> np.ndarray:
     """What the worker leaves of the echo in `scan`: PDFF counts the voxels, R2* is ten times that. Returns PDFF [k, j, i]."""
     out.mkdir(parents=True)
     grid = grid_of(sitk.ReadImage(str(scan)))
@@ -98,16 +100,20 @@ def write_results(out: Path, scan: Path, rows: list[dict[str, Any]] | None = Non
     measured = np.zeros(grid.array_shape, np.uint8)
     measured[2:5, 3:9, 4:12] = 1
     if maps:
-        for name, image in {"pdff": values, "r2star": 10 * values, "water": values, "measured": measured}.items():
+        images = {"pdff": values, "ff": values, "r2star": 10 * values, "water": values, "measured": measured}
+        for name, image in images.items():
+            if not maps or (name in ("pdff", "ff", "r2star") and name not in maps):
+                continue
             sitk.WriteImage(as_image(image, grid), str(out / f"{name}.nii.gz"))
     histograms = {
         "pdff": {"edges": [-1, 0, 1, 2, 3], "counts": [0, 5, 7, 0]},
         "r2star": {"edges": [0, 5], "counts": [3]},
+        "ff": {"edges": [0, 1, 2], "counts": [4, 6]},
     }
     report = {
         "version": "0", "device": "cpu", "measurements": ROWS if rows is None else rows, "warnings": [],
         "model": {"name": "x", "sha256": "", "licence": ""}, "phase": {"used": "mr_multiecho", "how": "given"},
-        "fat": {"histograms": histograms if maps else {}},
+        "fat": {"histograms": {name: histograms[name] for name in maps}},
     }  # fmt: skip
     (out / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return values

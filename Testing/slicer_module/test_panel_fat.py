@@ -186,6 +186,23 @@ def test_single_volumes_are_chosen_by_hand_and_a_model_draws_the_liver(fat: Any,
     assert nodes[1].GetName() == "mag echo 2"
 
 
+def test_two_echoes_give_a_fat_fraction_in_place_of_earlier_maps(fat: Any, echoes: Any) -> None:
+    from slicer_module.fat_scenes import ROWS
+
+    overlay()
+    fat.ui.fatButton.click()
+    answered(SlowJob.made[-1])
+    assert fat.ui.fatMapCombo.count == 5
+    rows = [{**ROWS[0], "quantity": "ff_median", "value": 8.5, "unit": "%", "reason": ""}]
+    fat.ui.fatButton.click()
+    answered(SlowJob.made[-1], rows=rows, maps=("ff",))
+    assert status(fat, "fat") == "DONE", fat.controllers["fat"].report()
+    shown = [fat.ui.fatMapCombo.itemText(n) for n in range(fat.ui.fatMapCombo.count)]
+    assert [text.partition(" (")[0] for text in shown] == ["none", "Fat fraction", "Fat fraction"]
+    assert "Fat fraction (%) where measured" in overlay().GetName()
+    assert "Liver: Fat fraction 8.5 % (medians)." in fat.ui.fatMessage.text
+
+
 def test_a_folder_is_read_by_the_worker_and_its_maps_lie_on_water(fat: Any, tmp_path: Path) -> None:
     import SimpleITK as sitk
     from liverseg_core.geometry import as_image
@@ -290,7 +307,7 @@ def test_no_liver_in_the_echoes_is_told_and_no_map_is_made(fat: Any, echoes: Any
 
     fat.ui.fatButton.click()
     nothing_found = [{**row, "value": None, "reason": "no liver was found"} for row in ROWS]
-    answered(SlowJob.made[-1], rows=nothing_found, maps=False)
+    answered(SlowJob.made[-1], rows=nothing_found, maps=())
     assert fat.ui.fatMessage.text == "Nothing could be measured: no liver was found."
     assert rows(fat.ui.fatMapCombo) == ["none"]
     assert all(

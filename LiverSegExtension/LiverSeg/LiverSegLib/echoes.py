@@ -108,7 +108,11 @@ class MapRow:
         return next((top for top in self.tops if high <= top), self.tops[-1])
 
 
-MAPS = (MapRow("pdff", "PDFF", "%", (20.0, 50.0, 100.0)), MapRow("r2star", "R2*", "1/s", (100.0, 200.0, 500.0, 1000.0)))
+MAPS = (  # a run leaves the first and the last, or of two echoes the second
+    MapRow("pdff", "PDFF", "%", (20.0, 50.0, 100.0)),
+    MapRow("ff", "Fat fraction", "%", (20.0, 50.0)),
+    MapRow("r2star", "R2*", "1/s", (100.0, 200.0, 500.0, 1000.0)),
+)
 
 
 def guessed_roles(candidates: Sequence[Candidate]) -> dict[str, str]:

@@ -39,7 +39,7 @@ _COUNTS = ("count", "lesions_", "lesion_false_positives", "voxels", "steatosis_g
 _SHORT = {
     "dsc": "DSC", "iou": "IoU", "fdr": "FDR", "rvd": "RVD", "avd": "AVD", "asd": "ASD",
     "assd": "ASSD", "nsd": "NSD", "f1": "F1", "flr": "FLR", "bsa": "BSA", "iou10": "IoU > 0.1", "pred": "prediction",
-    "pdff": "PDFF", "r2star": "R2*", "sd": "SD", "iqr": "IQR", "cv": "CV", "lic": "iron concentration",
+    "pdff": "PDFF", "ff": "Fat fraction", "r2star": "R2*", "sd": "SD", "iqr": "IQR", "cv": "CV", "lic": "iron concentration",
     "p5": "5th percentile", "p10": "10th percentile", "p25": "25th percentile", "p75": "75th percentile",
     "p90": "90th percentile", "p95": "95th percentile", "ref": "reference", "pyradiomics": "(PyRadiomics)", "ellipsoid": "(ellipsoid)",
 }  # fmt: skip
@@ -49,6 +49,7 @@ _FIRST = (  # what a reader looks for, before everything else
     ("lesion", "count"), ("lesion", "largest_axial_diameter"), ("spleen", "volume"),
     ("remnant", "volume"), ("remnant", "flr"), ("remnant", "flr_standardised"), ("resected", "volume"),
     ("liver", "standard_volume"), ("liver", "volume_per_bsa"), ("remnant", "volume_per_bsa"),
+    ("liver", "ff_median"), ("liver", "ff_mean"), ("liver", "ff_sd"),
     ("liver", "pdff_median"), ("liver", "pdff_mean"), ("liver", "pdff_sd"), ("liver", "r2star_median"),
     ("liver", "r2star_mean"), ("liver", "r2star_sd"), ("liver", "lic"), ("liver", "steatosis_grade"), ("liver", "iron_band"),
 )  # fmt: skip

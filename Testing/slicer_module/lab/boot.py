@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import tempfile
 import types
@@ -38,6 +39,11 @@ LOGICS: Mapping[str, str] = {
     "Cameras": "vtkSlicerCamerasModuleLogic",
     "Data": "vtkSlicerDataModuleLogic",
 }
+
+# VTK 9.6 gives back one reference to None too many after each call of a Python observer. Before Python 3.12 None counts them,
+# and dies, with the process, after some tens of thousands of calls: a few hundred opened panels.
+_NONES = [None] * 2_000_000
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_NONES))  # also when Python ends they are not given back
 
 
 class BuiltInModule:

@@ -153,7 +153,10 @@ class FatSection(WorkingSection):
     def _take_maps(self, room: Path, place: Any, report: Mapping[str, Any], table: Table) -> None:
         owner = self.panel.parameters.parameterNode
         spreads = report.get("fat", {}).get("histograms", {})
-        for row in MAPS:
+        for row, where, _text in _shapes():  # what an earlier run left belongs to other echoes
+            owner.RemoveNodeReferenceIDs(_role(row, where))
+        made = [row for row in MAPS if (room / "out" / f"{row.key}.nii.gz").is_file()]
+        for row in made:
             top = row.top(table.value("liver", f"{row.key}_p95"))
             for where in _WHERE:
                 measured = room / MEASURED if where == "measured" else None
@@ -161,7 +164,7 @@ class FatSection(WorkingSection):
                 node.SetAttribute(_SPREAD, json.dumps(spreads.get(row.key, {})))
                 owner.SetNodeReferenceID(_role(row, where), node.GetID())
         owner.SetNodeReferenceID(f"{MAP}.below", place.GetID())
-        self._show(MAPS[0], "measured")
+        self._show(made[0], "measured")
 
     def _draw_maps(self) -> None:
         rows = [("", _("none"))]
@@ -200,7 +203,8 @@ class FatSection(WorkingSection):
 
     def _plot(self) -> None:
         """Of the map that is shown, or of the fat fraction."""
-        row = next((row for row in MAPS if self._shown().startswith(f"{MAP}.{row.key}.")), MAPS[0])
+        made = [row for row in MAPS if self._map(row, "measured") is not None] or list(MAPS)
+        row = next((row for row in made if self._shown().startswith(f"{MAP}.{row.key}.")), made[0])
         node = self._map(row, "measured")
         bars = spread_bars(json.loads(node.GetAttribute(_SPREAD) or "{}")) if node is not None else []
         if not bars:
@@ -259,5 +263,7 @@ def _closing(table: Table) -> str:
     lines = [line for line in table.lines if line.structure == "liver" and line.quantity.endswith("_median")]
     if not any(line.shown for line in lines):
         return _("Nothing could be measured: {0}.").format(lines[0].reason if lines else _("no liver"))
-    told = [_("{0} {1} {2}").format(line.cells[1].split(" ")[0], line.shown or "?", line.unit) for line in lines]
+    told = [
+        _("{0} {1} {2}").format(line.cells[1].removesuffix(" median"), line.shown or "?", line.unit) for line in lines
+    ]
     return _("Liver: {0} (medians).").format(", ".join(told))
