@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from liverseg_training.experiment import Experiment, experiment_from
 from phantoms import ellipsoid
 
 GRID = Grid((44, 40, 36), (4.0, 4.0, 4.0))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell begins without it
 
 
 def write_case(folder: Path, modality: str, *, codes: tuple[int, ...] = (1, 3), shift: int = 0) -> None:
