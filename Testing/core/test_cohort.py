@@ -264,7 +264,17 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, dying: Call
     assert heart.read_text() == last
 
 
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """Put back afterwards: Dask's nannies leave OMP_NUM_THREADS = 1 in it, and what starts next would compute otherwise."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("environment")
 def test_a_cluster_does_the_same_when_a_worker_dies(
     dying: Callable[[Case], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +291,7 @@ def test_a_cluster_does_the_same_when_a_worker_dies(
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("environment")
 def test_a_cluster_that_has_lost_its_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("dask.distributed")
     monkeypatch.setattr(pools, "_LOOK_S", 0.1)
