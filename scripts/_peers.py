@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from liverseg_core.networks.unet3d import joined
 from torch import nn
@@ -140,6 +139,7 @@ def monai(job: Job) -> tuple[Callable[[], None], Windows]:
 
 def two_step(job: Job) -> tuple[Callable[[], None], Windows]:
     """As TotalSegmentator does it: cubic resampling, coarse, crop, fine in float32 tiles that overlap by half."""
+    import SimpleITK as sitk
     from monai.inferers import sliding_window_inference
     from scipy.ndimage import zoom
 
@@ -174,6 +174,7 @@ def two_step(job: Job) -> tuple[Callable[[], None], Windows]:
 def alike(job: Job) -> tuple[Callable[[], None], Windows]:
     """The same stages on the same blocks without what makes them fast: the network as it was trained, in float32, by
     MONAI's inferer, and ITK's interpolation of every logit of the whole scan."""
+    import SimpleITK as sitk
     from liverseg_core.geometry import as_image, bounding_block
     from liverseg_core.preparation import grown, prepare
     from liverseg_core.reading import read_scan
@@ -209,6 +210,7 @@ def alike(job: Job) -> tuple[Callable[[], None], Windows]:
 
 def _winner(logits: Any, scan: Any) -> np.ndarray:
     """The code with the largest logit at every voxel of the scan, each logit interpolated by itself."""
+    import SimpleITK as sitk
     from liverseg_core.geometry import as_image
 
     whole = as_image(scan.voxels, scan.grid)
@@ -226,6 +228,7 @@ def ours(job: Job) -> tuple[Callable[[], None], Windows]:
     """The corridor of LiverSeg without its report: what the other ways do, and no more."""
     from dataclasses import replace
 
+    import SimpleITK as sitk
     from liverseg_core import preparation
     from liverseg_core.ahead import ready
     from liverseg_core.geometry import as_image
