@@ -14,11 +14,8 @@ import numpy as np
 import pytest
 import torch
 from liverseg_core import networks
-from liverseg_core.confidence import disagreement
 from liverseg_core.errors import InputError
-from liverseg_core.geometry import Grid
 from liverseg_core.models import empty_network
-from liverseg_core.records import Logits
 from liverseg_training import trainee
 from liverseg_training.budget import training_bytes
 from liverseg_training.cases import list_cases
@@ -252,16 +249,6 @@ def test_what_cannot_teach_is_refused_before_the_first_step(pair: dict, section:
     with pytest.raises(InputError, match=told):
         fit(experiment_from(pair, "x"))
     assert not (Path(pair["experiment"]["out_dir"]) / LAST).exists()
-
-
-def test_disagreement_is_half_the_difference_of_probabilities() -> None:
-    first = torch.tensor([[0.0, 0.0, 0.0, 40.0], [0.0, 0.0, math.log(3.0), 0.0]])[:, :, None, None]
-    second = torch.tensor([[0.0, math.log(3.0), 0.0, 0.0], [0.0, 0.0, 0.0, 40.0]])[:, :, None, None]
-    one, other = (Logits(t, Grid((1, 1, 4)), (1,)) for t in (first, second))
-    assert disagreement(one, other)[:, 0, 0] == pytest.approx([0.0, 0.25, 0.25, 1.0])
-    assert not disagreement(one, one).any()
-    with pytest.raises(InputError, match="one list of labels"):
-        disagreement(one, replace(other, labels=(2,)))
 
 
 def test_both_networks_disagree_from_the_first_step_on_and_a_shared_beginning_is_refused(pair: dict, tmp_path) -> None:

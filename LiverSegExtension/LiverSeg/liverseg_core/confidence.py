@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from .errors import InputError
 from .geometry import bounding_block, resampled
 from .labels import LESION, LIVER
 from .records import LabelMask, Logits
@@ -48,19 +47,13 @@ def accord(coarse: LabelMask, fine: LabelMask) -> float:
     return 2.0 * both / voxels if voxels else math.nan
 
 
-def disagreement(one: Logits, other: Logits) -> np.ndarray:
-    """How far two networks are apart on the same grid, float32 [k, j, i]: half the sum of the differences of their
-    probabilities (total variation), 0 where they say the same and 1 where each is sure of another answer."""
-    if one.labels != other.labels or one.tensor.shape != other.tensor.shape:
-        raise InputError(
-            f"two networks can be compared on one grid and one list of labels, not {one.labels} and {other.labels}"
-        )
-    apart: np.ndarray = np.empty(one.tensor.shape[1:], np.float32)
-    for k in range(0, len(apart), _SLICES):
-        few = slice(k, k + _SLICES)
-        gap = one.tensor[:, few].float().softmax(dim=0) - other.tensor[:, few].float().softmax(dim=0)
-        apart[few] = 0.5 * gap.abs().sum(dim=0).cpu().numpy()
-    return apart
+def apart(logits: Logits, seen: LabelMask) -> float:
+    """Mean over the liver of how far the members of an ensemble are apart, 0 to 1. NaN for one network, and without a
+    liver."""
+    liver = _liver(seen)
+    if logits.apart is None or not liver.any():
+        return math.nan
+    return float(logits.apart.numpy()[liver].mean())
 
 
 def _liver(mask: LabelMask) -> np.ndarray:

@@ -50,21 +50,26 @@ def fast_form(network: nn.Module, device: torch.device, half: torch.dtype | None
 
 
 class FastForm(nn.Module):
-    """The fast form at work: a block on `device` -> the finest logits there. A 2-D network gets slices as a batch."""
+    """The fast form at work: a block on `device` -> the finest logits there, and behind them `beyond` channels of what
+    else the network says of every voxel. A 2-D network gets slices as a batch."""
 
     def __init__(self, network: nn.Module, dims: int, device: torch.device, half: torch.dtype | None) -> None:
         super().__init__()
         self.form, self.dims = fast_form(network, device, half), dims
         self.device, self.short = device, half
+        self.beyond = 1 if hasattr(network, "weighed") else 0  # how far the members of an ensemble are apart
         self.bytes_a_voxel: float | None = None  # what it holds for each voxel of its window, once that was measured
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, self.short) if self.short is not None else nullcontext():
             if self.dims == 3:
-                answer: torch.Tensor = self.form(x)[0]
-                return answer
-            folded: torch.Tensor = self.form(x[0].transpose(0, 1)[:, :, None])[0]  # of [k, channel, 1, j, i]
+                return self._finest(x)
+            folded = self._finest(x[0].transpose(0, 1)[:, :, None])  # of [k, channel, 1, j, i]
             return folded[:, :, 0].transpose(0, 1)[None]
+
+    def _finest(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.form.weighed(x) if self.beyond else self.form(x)[0]  # type: ignore[operator]
+        return answer
 
 
 def laid_out(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -47,9 +47,10 @@ def infer(
     MemoryShortageError when not even the smallest fits.
     """
     form = _formed(network, stage, device, half=half)
-    work = partial(_over, prepared.tensor, stage, form, _ways(stage, mirrored=mirrored), device)
-    shape = prepared.tensor.shape[2:]
-    demand_memory(_ANSWER_BYTES * (1 + len(stage.labels)) * prod(shape), "the answer of the network", _ADVICE)
+    ways, shape = _ways(stage, mirrored=mirrored), prepared.tensor.shape[2:]
+    own = 1 + len(stage.labels)
+    demand_memory(_ANSWER_BYTES * (own + form.beyond) * prod(shape), "the answer of the network", _ADVICE)
+    work = partial(_over, prepared.tensor, stage.dims, form, ways, device)
     each = form.bytes_a_voxel or _tried(lambda: bytes_a_voxel(form, stage, device), device)
     window = (0, 0, 0)
     for window in windows(shape, stage):
@@ -59,7 +60,7 @@ def infer(
             return_large_blocks()
         answer = _tried(partial(work, window, progress), device)
         if answer is not None:
-            return Logits(answer, prepared.grid, stage.labels)
+            return Logits(answer[:own], prepared.grid, stage.labels, answer[own] if form.beyond else None)
     raise MemoryShortageError(_too_large(window, each, device))
 
 
@@ -102,22 +103,23 @@ def _formed(network: nn.Module, stage: Stage, device: torch.device, *, half: boo
 
 def _over(
     x: torch.Tensor,
-    stage: Stage,
+    dims: int,
     look: Look,
     ways: Sequence[list[int]],
     device: torch.device,
     window: IntTriple,
     progress: Progress,
 ) -> torch.Tensor:
-    """Logits [1 + labels, k, j, i] of the region, float32 on the CPU, blended where tiles overlap."""
-    laid = tiles(x.shape[2:], window, stage.dims)
+    """What the network says of the region, float32 [channel, k, j, i] on the CPU, blended where tiles overlap."""
+    laid = tiles(x.shape[2:], window, dims)
     if len(laid) == 1:
         answer = _averaged(x, look, ways, device)
         progress(1, 1)
         return answer
-    total, weight = torch.zeros((1 + len(stage.labels), *x.shape[2:])), torch.zeros(x.shape[2:])
+    total, weight = torch.empty(0), torch.zeros(x.shape[2:])
     for n, tile in enumerate(laid):
         answer = _averaged(x[(..., *tile)], look, ways, device)
+        total = total if n else torch.zeros((len(answer), *x.shape[2:]))
         share = blend(answer.shape[1:])
         total[(..., *tile)] += answer.mul_(share)
         weight[tile] += share

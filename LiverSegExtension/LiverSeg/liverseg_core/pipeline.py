@@ -29,6 +29,7 @@ from .records import LabelMask, Notice, Report, Scan, ScanFacts, Segment
 from .reporting import (
     montage,
     save_csv,
+    save_disagreement,
     save_json,
     save_masks,
     save_page,
@@ -53,6 +54,7 @@ class Result:
     segments: tuple[Segment, ...]
     report: Report
     confidence: Confidence | None = None  # of the network, where one drew it
+    apart: np.ndarray | None = None  # of an ensemble: how far its members are apart, float32 [k, j, i] from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,9 @@ def segment_scan(  # noqa: PLR0913 - one more than the house allows: a walk on r
         seconds=walk.times(),
         peak_memory_mb=peak_memory_mb(),
         quality=quality,
+        confidence=asdict(drawing.confidence),
     )
-    return Result(drawing.mask, segments, report, drawing.confidence)
+    return Result(drawing.mask, segments, report, drawing.confidence, drawing.apart)
 
 
 def measure_file(
@@ -257,6 +260,8 @@ def _scan_facts(source: str, grid: Grid) -> ScanFacts:
 def _write_masks(result: Result, card: ModelCard, folder: Path) -> None:
     codes = _codes(card, result.report.quality)
     save_masks(result.mask, codes, f"LiverSeg {__version__} {card.name} {card.version}", folder)
+    if result.apart is not None:
+        save_disagreement(result.apart, result.mask.grid, folder)
 
 
 def _codes(card: ModelCard, quality: str) -> tuple[int, ...]:

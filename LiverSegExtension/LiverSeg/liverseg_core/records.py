@@ -78,6 +78,7 @@ class Logits:
     tensor: torch.Tensor  # float32 [1 + labels, k, j, i]
     grid: Grid
     labels: tuple[int, ...]  # the code of channel 1, 2, ...
+    apart: torch.Tensor | None = None  # of several networks: how far they are apart, float32 [k, j, i] from 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,3 +138,4 @@ class Report:
     peak_memory_mb: float = float("nan")
     quality: str = ""  # how thoroughly was drawn; "" where nothing was
     agreement: tuple[Measurement, ...] | None = None  # with a reference: its structures and, of lesions, each by itself
+    confidence: dict[str, float] = field(default_factory=dict)  # doubt, voxel_mm, accord of the network that drew

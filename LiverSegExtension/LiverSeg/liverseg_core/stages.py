@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .confidence import accord, doubt
+from .confidence import accord, apart, doubt
 from .errors import MemoryShortageError, ModelError
-from .geometry import Grid, bounding_block
+from .geometry import Grid, bounding_block, resampled
 from .labels import LIVER
 from .measurements.flags import Confidence
 from .memory import demand_memory
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .models import Model
 
 T = TypeVar("T")
+Drawn = tuple[LabelMask, Confidence, np.ndarray | None]  # the first three of a Drawing
 Look = Callable[..., tuple[Logits, LabelMask]]  # of a stage, its network, the block to crop to and the mask around it
 
 
@@ -38,6 +39,7 @@ class Drawing:
 
     mask: LabelMask
     confidence: Confidence
+    apart: np.ndarray | None  # of an ensemble: how far its members are apart there, float32 [k, j, i] from 0 to 1
     device: str
     notices: tuple[Notice, ...] = ()
 
@@ -69,11 +71,9 @@ def demand_echoes(card: ModelCard, count: int) -> None:
         )
 
 
-def _drawn_on(
-    device: str, echoes: Sequence[Scan], model: Model, quality: str, walk: Walk
-) -> tuple[LabelMask, Confidence]:
-    """Part after part of the card: what a later one draws lies inside a code of the mask so far. Confidence is that of
-    the first part, which draws the liver."""
+def _drawn_on(device: str, echoes: Sequence[Scan], model: Model, quality: str, walk: Walk) -> Drawn:
+    """Part after part of the card: what a later one draws lies inside a code of the mask so far. Confidence, and how far
+    networks are apart, are those of the first part, which draws the liver."""
     import torch
 
     from .inference import infer
@@ -100,13 +100,13 @@ def _drawn_on(
     _demand_room(scan, model.card)
     stages = list(zip(model.card.stages, model.networks, strict=True))[: 1 if quality == "fast" else None]
     (_, first), *others = parts_of(stages)
-    mask, confidence = _part_drawn(look, first, scan, walk, None)
+    mask, confidence, between = _part_drawn(look, first, scan, walk, None)
     for code, part in others:
         if not (mask.voxels == code).any():
             break
-        drawn_inside, _ = _part_drawn(look, part, scan, walk, mask)
+        drawn_inside, *_ = _part_drawn(look, part, scan, walk, mask)
         mask = joined(mask, drawn_inside, code)
-    return mask, confidence
+    return mask, confidence, between
 
 
 def parts_of(stages: Sequence[tuple[Stage, T]]) -> list[tuple[int, list[tuple[Stage, T]]]]:
@@ -122,7 +122,7 @@ def parts_of(stages: Sequence[tuple[Stage, T]]) -> list[tuple[int, list[tuple[St
 
 def _part_drawn(
     look: Look, part: Sequence[tuple[Stage, torch.nn.Module]], scan: Scan, walk: Walk, within: LabelMask | None
-) -> tuple[LabelMask, Confidence]:
+) -> Drawn:
     """Every stage crops to what the one before it found; nothing found is an empty mask, not an error."""
     from .preparation import grown
     from .restoration import restore
@@ -143,16 +143,18 @@ def _part_drawn(
         if n + 1 == len(part):
             with walk.room("restoration"):
                 seen.voxels[np.isin(seen.voxels, sorted(lost))] = 0
-                return restore(logits, scan.grid, seen), _confidence(logits, seen, earlier)
+                between = None if logits.apart is None else resampled(logits.apart.numpy(), logits.grid, scan.grid)
+                return restore(logits, scan.grid, seen), _confidence(logits, seen, earlier), between
         if LIVER in stage.labels:
             earlier = seen
-    return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid), Confidence()
+    return LabelMask(np.zeros(scan.grid.array_shape, np.uint8), scan.grid), Confidence(), None
 
 
 def _confidence(logits: Logits, seen: LabelMask, earlier: LabelMask | None) -> Confidence:
     """What the last stage says of its own liver, and whether the one before it saw the same."""
     voxel_mm = float(np.cbrt(1000.0 * seen.grid.voxel_ml))
-    return Confidence(doubt(logits, seen), voxel_mm, math.nan if earlier is None else accord(earlier, seen))
+    both = math.nan if earlier is None else accord(earlier, seen)
+    return Confidence(doubt(logits, seen), voxel_mm, both, apart(logits, seen))
 
 
 def _demand_room(scan: Scan, card: ModelCard) -> None:

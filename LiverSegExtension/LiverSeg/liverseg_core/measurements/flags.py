@@ -25,11 +25,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Confidence:
-    """What the network's own answer says of its liver: `confidence.doubt` and `confidence.accord`. NaN: nothing."""
+    """What the network's own answer says of its liver: functions of `confidence`, by their names. NaN: nothing."""
 
     doubt: float = math.nan  # as a share of the liver's volume
     voxel_mm: float = math.nan  # side of a voxel of the network
     accord: float = math.nan  # DSC of the coarse and the fine stage
+    apart: float = math.nan  # of an ensemble: mean total variation of its members in the liver, 0 to 1
 
 
 LIMITS: Mapping[str, Limit] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -21,9 +22,22 @@ class Ensemble(nn.Module):
         answers = [member(x) for member in self.members]
         return [_mean([logits.float() for logits in heads]) for heads in zip(*answers)]
 
+    def weighed(self, x: torch.Tensor) -> torch.Tensor:
+        """The finest head, and behind its last channel how far the members are apart, 0 to 1."""
+        finest = [member(x)[0].float() for member in self.members]
+        return torch.cat([_mean(finest), _apart(finest)], dim=1)
+
 
 def _mean(logits: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([one.log_softmax(dim=1) for one in logits]).logsumexp(dim=0) - math.log(len(logits))
+
+
+def _apart(logits: list[torch.Tensor]) -> torch.Tensor:
+    """[n, 1, ...]: total variation of the two members that are furthest apart, half the sum of the differences of their
+    probabilities: 0 where all say the same, 1 where each is sure of another answer."""
+    likely = [one.softmax(dim=1) for one in logits]
+    pairs = [0.5 * (a - b).abs().sum(dim=1, keepdim=True) for a, b in combinations(likely, 2)]
+    return torch.stack(pairs).amax(dim=0)
 
 
 def build(

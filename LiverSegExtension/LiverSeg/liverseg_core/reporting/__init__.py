@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .fat_page import Spread, fat_quantity, save_fat_page
-from .maps import MAPS, save_maps, save_measured
+from .maps import MAPS, save_disagreement, save_maps, save_measured
 from .masks import save_masks
 from .overlays import Coloured, beside_anatomy, scale_top
 from .page import save_page
@@ -20,6 +20,7 @@ __all__ = [
     "fat_quantity",
     "montage",
     "save_csv",
+    "save_disagreement",
     "save_fat_page",
     "save_json",
     "save_maps",

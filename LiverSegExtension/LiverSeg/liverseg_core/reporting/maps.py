@@ -1,4 +1,5 @@
-"""Maps of fat and iron -> NIfTI on the scan's own grid, with their units; maps.json says how they were made."""
+"""Maps -> NIfTI on the scan's own grid, with their units. Those of fat and iron have a maps.json that says how they were
+made."""
 
 from __future__ import annotations
 
@@ -59,3 +60,10 @@ def save_measured(measured: np.ndarray, grid: Grid, folder: Path) -> None:
     image = as_image(measured.astype(np.uint8), grid)
     image.SetMetaData("ITK_FileNotes", "1 where the numbers were measured")
     sitk.WriteImage(image, str(folder / "measured.nii.gz"), useCompression=True)
+
+
+def save_disagreement(apart: np.ndarray, grid: Grid, folder: Path) -> None:
+    """disagreement.nii.gz: how far the networks of an ensemble are apart, from 0 to 1 in `apart`, as uint8 in %."""
+    image = as_image(np.rint(100.0 * apart).astype(np.uint8), grid)
+    image.SetMetaData("ITK_FileNotes", "networks of the ensemble apart (total variation); unit %")
+    sitk.WriteImage(image, str(folder / "disagreement.nii.gz"), useCompression=True)
