@@ -78,7 +78,7 @@ def _sentence(experiment: Experiment, device: torch.device, need: float, room: f
             return f"{told}; a batch of {fewer} would fit by estimate: --set sampler.batch={fewer}"
     for smaller in _smaller(experiment):
         if training_bytes(experiment, 1, smaller) <= room:
-            return f"{told}; one block of {_size(smaller)} would fit by estimate: --set sampler.batch=1 infer.window={list(smaller)}"
+            return f"{told}; one block of {_size(smaller)} would fit by estimate: --set sampler.batch=1 --set 'infer.window={list(smaller)}'"
     return f"{told}; not even one small block would fit: choose a smaller network or a device with more memory"
 
 
