@@ -297,6 +297,14 @@ def test_no_liver_in_two_echoes_promises_no_pdff_either(tmp_path: Path) -> None:
     assert {quantity.partition("_")[0] for _, quantity in rows_of(out)} == {"ff"}
 
 
+def test_without_the_report_everything_for_machines_is_written(tmp_path: Path) -> None:
+    arguments, out = saved(tmp_path, phantom(train=Train((1.15, 2.3), 3.0, 8.5, 3.0)), phases=False), tmp_path / "out"
+    words = [*arguments, "--mask", str(tmp_path / "mask.nii.gz"), "--out", str(out), "--no-report"]
+    assert main(["fat", *words]) == 0
+    maps = {f"{name}.nii.gz" for name in ("ff", "water", "fat", "measured")}
+    assert {f.name for f in out.iterdir()} == {*maps, "maps.json", "fat.csv", "report.json"}
+
+
 # the pictures
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import slicer.util
+from dicom_files import write_series
 from liverseg_core.fat.spectra import DEFAULT, spectrum_named
 from liverseg_core.geometry import Grid, as_image, grid_of
 from liverseg_core.multiecho_synthetic import Liver, scanned, train_named, truth_of
@@ -21,6 +22,7 @@ from slicer_module.lab import volumes
 from slicer_module.panel_desk import SMALL
 
 PDFF, R2STAR = 12.0, 60.0
+_SLICES = slice(9, 14)
 
 
 def small_echoes() -> tuple[MultiEcho, np.ndarray]:
@@ -77,6 +79,21 @@ def sequence(
         browser.SetAndObserveMasterSequenceNodeID(node.GetID())
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     return node
+
+
+def dicom_folder(folder: Path, count: int = 6) -> Any:
+    """The echoes as DICOM files, magnitudes alone, in some slices through the liver; the liver there as a segmentation."""
+    echoes, liver = small_echoes()
+    width, height, _slices = echoes.grid.size
+    grid = echoes.grid.cropped((0, 0, _SLICES.start), (width, height, _SLICES.stop - _SLICES.start))
+    for n, te_ms in enumerate(echoes.te_ms[:count]):
+        stored = np.round(2000 * echoes.magnitude[n, _SLICES]).astype(np.uint16)
+        write_series(
+            folder, stored, grid, modality="MR", name=lambda k, n=n: f"{n}-{k}", SeriesInstanceUID="1.2.3", EchoTime=te_ms,
+            MagneticFieldStrength=3.0, RepetitionTime=8.5, FlipAngle=3.0,
+        )  # fmt: skip
+    place = volumes.volume_node(Scan(echoes.magnitude[0, _SLICES], grid, "mr_multiecho", "synthetic"), "drawn on")
+    return volumes.segmentation_node(place, {"Liver": liver[_SLICES]}, "drawn liver")
 
 
 def liver_of(volume: Any, of: Callable[[], tuple[MultiEcho, np.ndarray]] = small_echoes) -> Any:

@@ -46,7 +46,7 @@ ROWS: list[tuple[list[str], dict[str, Any]]] = [
     (
         commands.fat_arguments([SCAN, OUT], OUT, mask=SCAN, te_ms=(1.15, 2.1), field_t=3.0, tr_ms=8.5, flip_deg=3.0),
         {"echoes": [SCAN, OUT], "mask": SCAN, "echo_times_ms": "1.15,2.1", "field_t": 3.0, "tr_ms": 8.5, "flip_deg": 3.0,
-         "model": "auto", "method": "auto", "phase_image": []},
+         "model": "auto", "method": "auto", "phase_image": [], "report": False},
     ),
     (
         commands.fat_arguments([SCAN], OUT, phase=[SCAN, OUT], model="m", tr_ms=8.5, method="complex", device="cpu"),

@@ -49,6 +49,8 @@ GUESSES: dict[str, tuple[list[Candidate], dict[str, str]]] = {
         [many("multiecho", 6), many("multiecho_phase", 6), many("other_phase", 5)],
         {"multiecho": MAGNITUDE, "multiecho_phase": PHASE},
     ),
+    "real and imaginary parts are not": ([many("real", 6), many("multiecho imag", 6)], {}),
+    "parts by DICOM beside magnitudes": ([*ECHOES, one("r", 0.9, tr_ms=9.0, is_part=True)], dict.fromkeys(("v0", "v1", "v2"), MAGNITUDE)),
     "phases by DICOM": ([*ECHOES, *(one(f"p{n}", 1.2 * n + 1.1, is_phase=True) for n in range(3))],
         {**dict.fromkeys(("v0", "v1", "v2"), MAGNITUDE), **dict.fromkeys(("p0", "p1", "p2"), PHASE)}),
 }  # fmt: skip
@@ -90,6 +92,7 @@ REFUSED: dict[str, tuple[list[Row], str]] = {
     "words": (rows((S, MAGNITUDE, "1, two, 3")), "are no echo times"),
     "seconds": (rows((S, MAGNITUDE, "0.00115, 0.0021, 0.00305")), "look like seconds"),
     "twice": (rows((S, MAGNITUDE, "1, 2, 2")), "Two echoes share a time"),
+    "parts": (rows((one("a", 1.0, is_part=True), MAGNITUDE, "1"), (CT, MAGNITUDE, "2")), "a is the real or the imaginary part"),
     "phases lack": (rows((S, MAGNITUDE, "1, 2, 3"), (CT, PHASE, "")), "1 phase images for 3 echoes"),
     "phases of others": (rows((S, MAGNITUDE, "1, 2, 3"), (many("p", 3), PHASE, "1, 2, 4")), "are not those of the magnitudes"),
     "phases of another size": (rows((S, MAGNITUDE, "1, 2, 3"), (many("p", 3, size=(9, 9, 9)), PHASE, "")), "differ in size"),
@@ -108,6 +111,8 @@ def test_facts_come_from_tags_and_side_cars(tmp_path: Path) -> None:
             "ImageType": ("ORIGINAL", "PRIMARY", "P", "ND")}  # fmt: skip
     assert facts_of_tags(tags) == Facts((2.38,), 1.5, 14.0, 5.0, True)
     assert facts_of_tags({"EchoTime": "", "ImageType": "PRIMARY"}) == Facts()
+    assert facts_of_tags({"ImageType": ("ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE")}) == Facts(is_phase=True)
+    assert facts_of_tags({"ImageType": ("ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE")}) == Facts(is_part=True)
     car = {"EchoTime": [0.00115, 0.0021], "MagneticFieldStrength": 3, "RepetitionTime": 0.0085, "FlipAngle": 3}
     (tmp_path / "mag.json").write_text(json.dumps(car), encoding="utf-8")
     assert facts_beside(tmp_path / "mag.nii.gz") == Facts((1.15, 2.1), 3.0, 8.5, 3.0)

@@ -51,6 +51,19 @@ def shown(panel: Any) -> list[list[str]]:
     return [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount)]
 
 
+def test_a_queue_sets_the_order_and_says_why(panel: Any, worked: Path) -> None:
+    order = {
+        "cases": [
+            {"case": "b", "why": "doubt 2.10 of the limit, islands"},
+            {"case": "a", "why": "doubt 0.40 of the limit"},
+        ]
+    }
+    (worked.parent / f"{worked.name}-liverseg" / "queue.json").write_text(json.dumps(order), encoding="utf-8")
+    opened(panel, worked)
+    assert [row[0] for row in shown(panel)] == ["b", "a", "c"]  # c was not ranked
+    assert panel.ui.casesTable.item(0, 2).toolTip() == "doubt 2.10 of the limit, islands"
+
+
 def test_the_folder_is_listed_with_results_and_status(panel: Any, worked: Path) -> None:
     (worked / "liverseg-status.json").write_text('{"status": {"b": "flagged"}}', encoding="utf-8")
     opened(panel, worked)

@@ -226,6 +226,25 @@ def test_a_folder_is_read_by_the_worker_and_its_maps_lie_on_water(fat: Any, tmp_
     assert overlay().GetName() == "dicom: water: PDFF (%) where measured"
 
 
+@pytest.mark.slow
+def test_the_real_worker_reads_a_dicom_folder(fat: Any, tmp_path: Path) -> None:
+    from LiverSegLib.job import WorkerJob
+    from slicer_module.fat_scenes import PDFF, R2STAR, dicom_folder
+    from slicer_module.panel_scenes import shown_value
+
+    folder = tmp_path / "Bäuche und Lebern"
+    fat.ui.segmentationSelector.setCurrentNode(dicom_folder(folder))
+    fat.ui.echoFolder.currentPath = str(folder)
+    fat.new_job = WorkerJob
+    fat.ui.fatButton.click()
+    assert wait(fat, "fat").status.name == "DONE", fat.controllers["fat"].report()
+    assert float(shown_value(fat.ui.fatTable, "Liver", "PDFF median")) == pytest.approx(PDFF, abs=1.0)
+    assert float(shown_value(fat.ui.fatTable, "Liver", "R2* median")) == pytest.approx(R2STAR, abs=3.0)
+    assert "There are no phase images" in fat.ui.fatMessage.text
+    assert fat.sections["fat"].shown_map().GetName() == "Bäuche und Lebern: water: PDFF (%) where measured"
+    assert fat.log == []
+
+
 def test_the_shown_map_is_chosen_and_comes_back_with_the_scene(fat: Any, echoes: Any, tmp_path: Path) -> None:
     import slicer
 

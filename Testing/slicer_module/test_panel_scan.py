@@ -172,12 +172,37 @@ def test_a_file_is_loaded_through_slicer_and_chosen(panel: Any, tmp_path: Path) 
     assert panel.ui.volumeSelector.currentNode() is panel.volume()
 
 
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+def test_a_file_of_several_volumes_comes_as_a_sequence_of_echoes(panel: Any, tmp_path: Path, ending: str) -> None:
+    """The first volume is chosen as the scan, and under Fat and iron every echo is there with the time of its side-car."""
+    import SimpleITK as sitk
+    from liverseg_core.cli.sample import save_echoes
+    from slicer_module.fat_scenes import small_echoes
+
+    echoes = small_echoes()[0]
+    save_echoes(echoes.magnitude, echoes, tmp_path / "multiecho.nii.gz")
+    if ending != ".nii.gz":
+        sitk.WriteImage(sitk.ReadImage(str(tmp_path / "multiecho.nii.gz")), str(tmp_path / f"multiecho{ending}"))
+    panel.sections["scan"].load(str(tmp_path / f"multiecho{ending}"))
+    assert panel.volume().GetImageData().GetDimensions() == echoes.grid.size
+    panel.ui.fatSection.collapsed = False
+    table = panel.ui.echoTable
+    assert table.rowCount == 1
+    assert table.cellWidget(0, 1).currentText == "magnitude"
+    assert table.item(0, 2).text() == "1.15, 2.1, 3.05, 4, 4.95, 5.9"
+    assert panel.ui.fieldSpin.specialValueText == "3 T, from the scan"
+
+
 @pytest.mark.parametrize("name", ["missing.nii", "text.nrrd"])
 def test_a_file_that_is_no_scan_is_refused_in_words(panel: Any, tmp_path: Path, name: str) -> None:
+    from slicer_module.scene_results import census
+
     if name.startswith("text"):
         (tmp_path / name).write_text("not a scan")
+    before = census()
     panel.guarded(panel.sections["scan"].load)(str(tmp_path / name))
     assert name in panel.ui.messageLabel.text
+    assert census() == before
     assert panel.log == []
 
 

@@ -75,6 +75,57 @@ def test_echoes_are_written_where_they_lie_in_the_world(kind: str, scene: Any, t
         np.testing.assert_allclose(grid_of(images[0]).world_mm(np.array([67.0, 47.0, 20.0])), corner, atol=1e-3)
 
 
+def several_in_one(name: str, count: int, kind: type = np.float32) -> Any:
+    """Echoes as the values of each voxel, as a 4-D file of NRRD or a multi-volume holds them."""
+    import slicer
+    from slicer_module.fat_scenes import small_echoes
+    from slicer_module.lab.volumes import ras_matrix
+
+    echoes = small_echoes()[0]
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", name)
+    node.SetIJKToRASMatrix(ras_matrix(echoes.grid))
+    slicer.util.updateVolumeFromArray(node, np.moveaxis(1000 * echoes.magnitude[:count], 0, -1).astype(kind))
+    return node
+
+
+def test_several_values_in_a_voxel_are_as_many_echoes_unless_they_are_colours(scene: Any, tmp_path: Path) -> None:
+    from LiverSegLib.scene import candidates_in, place_of_echoes, write_echoes
+    from slicer_module import scene_results as lab
+    from slicer_module.fat_scenes import small_echoes
+
+    node = several_in_one("dixon", 3)
+    several_in_one("picture", 3, np.uint8)
+    assert [(one.name, len(one.sizes), one.te_ms) for one in candidates_in(scene)] == [("dixon", 3, ())]
+    for what, value in (("TagName", "EchoTime"), ("TagUnits", "s")):
+        node.SetAttribute(f"MultiVolume.FrameIdentifyingDICOM{what}", value)
+    node.SetAttribute("MultiVolume.FrameLabels", ",".join(str(te / 1000) for te in TE_MS))
+    np.testing.assert_allclose(candidates_in(scene)[0].te_ms, TE_MS)
+    lab.under(node, lab.SHIFT)
+    echoes = role_echoes(node, 3)
+    assert place_of_echoes(scene, echoes) is node
+    for n, path in enumerate(write_echoes(scene, echoes, tmp_path, "echo")):
+        image = sitk.ReadImage(str(path))
+        np.testing.assert_allclose(sitk.GetArrayFromImage(image), 1000 * small_echoes()[0].magnitude[n], rtol=1e-6)
+        assert not grid_of(image).matches(small_echoes()[0].grid)  # where the transform puts it
+
+
+@pytest.mark.parametrize("kind", ["sequence", "values of a voxel"])
+def test_what_falls_below_zero_is_no_magnitude(scene: Any, kind: str) -> None:
+    import slicer
+    from LiverSegLib.controller import UserError
+    from LiverSegLib.scene.echoes import demand_magnitudes
+    from slicer_module.fat_scenes import sequence
+
+    node = sequence("part", 3) if kind == "sequence" else several_in_one("part", 3)
+    echoes = role_echoes(node, 3)
+    demand_magnitudes(scene, echoes)
+    last = node.GetNthDataNode(2) if kind == "sequence" else node
+    slicer.util.arrayFromVolume(last)[..., -1] -= 500.0
+    slicer.util.arrayFromVolumeModified(last)
+    with pytest.raises(UserError, match=r"part holds values down to -.*no magnitude"):
+        demand_magnitudes(scene, echoes)
+
+
 def test_an_echo_that_has_gone_or_is_bent_is_refused(scene: Any, tmp_path: Path) -> None:
     from LiverSegLib.controller import UserError
     from LiverSegLib.scene import place_of_echoes, write_echoes

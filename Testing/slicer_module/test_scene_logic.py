@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from liverseg_core.cli import main
 from liverseg_core.geometry import Grid
 from liverseg_core.synthetic import abdomen
 from phantoms import saved_scan
@@ -176,7 +176,7 @@ def test_slicer_finds_the_voxels_of_the_command_line(
         scan = tmp_path / "scan.nrrd"
         write_volume(volume, scan)
     options = ("--phase", "ct_portal", "--device", "cpu", "--quality", "fast")
-    worker("segment", str(scan), "--out", str(tmp_path / "out"), *options)
+    assert main(["segment", str(scan), "--out", str(tmp_path / "out"), *options]) == 0
     node = logic.segment(volume, phase="ct_portal", device="cpu", quality="fast")
     expected = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "segmentation.nii.gz")))
     assert {1, 3, 4, 5} <= set(np.unique(expected))
@@ -184,7 +184,3 @@ def test_slicer_finds_the_voxels_of_the_command_line(
     written = {fact["id"]: fact for fact in lab.facts(slicer.util.loadSegmentation(str(tmp_path / "out" / FILE)))}
     for fact in lab.facts(node):
         assert {**fact, NAME: written[fact["id"]][NAME]} == written[fact["id"]]
-
-
-def worker(*arguments: str) -> None:
-    subprocess.run([*WORKER, *arguments], cwd=MODULE, check=True, capture_output=True)

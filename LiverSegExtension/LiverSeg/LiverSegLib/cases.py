@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from liverseg_core.case_folder import STATUSES, CaseFacts
+from liverseg_core.case_folder import QUEUE, STATUSES, CaseFacts
 from liverseg_core.cohort.table import read_cases
 from liverseg_core.errors import InputError, LiverSegError
 
@@ -19,30 +19,48 @@ STATUS_TEXTS = dict(zip(STATUSES, ("Not started", "In progress", "Completed", "F
 
 @dataclass(frozen=True)
 class ListedCase:
-    """A scan of the folder. `result` is the folder of its results where they lie already."""
+    """A scan of the folder. `result` is the folder of its results where they lie already; `why` says why its turn comes
+    when it does, where `liverseg-train queue` ranked it."""
 
     name: str
     scan: Path
     status: str = "not_started"
     problem: str = ""
     result: Path | None = None
+    why: str = ""
 
 
 def find_cases(folder: Path, results: Path | None = None) -> list[ListedCase]:
-    """What `liverseg cohort` would read there, in its order, with the status saved beside them.
+    """What `liverseg cohort` would read there, with the status saved beside them: ranked ones first, in the order of
+    `liverseg-train queue`, and the others after them in that of the cohort.
 
     `results` is the folder of a cohort. InputError for a folder that is none or that holds no scan.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; choose one with a scan, or a folder of DICOM files, for each case")
-    status = load_status(folder)
-    return [
+    status, queue = load_status(folder), load_queue(results)
+    turns = {name: n for n, name in enumerate(queue)}
+    listed = [
         ListedCase(
-            case.case, case.scan, status.get(case.case, STATUSES[0]), case.problem, _result(results, case.folder)
+            case.case, case.scan, status.get(case.case, STATUSES[0]), case.problem, _result(results, case.folder),
+            queue.get(case.case, ""),
         )
         for case in read_cases(folder)
         if case.scan is not None
     ]  # fmt: skip
+    return sorted(listed, key=lambda case: turns.get(case.name, len(turns)))
+
+
+def load_queue(results: Path | None) -> dict[str, str]:
+    """Case -> why its turn comes when it does, in the order of turns; nothing where nobody ranked them. InputError for a
+    file that cannot be read."""
+    path = results / QUEUE if results is not None else None
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return {str(row["case"]): str(row["why"]) for row in json.loads(path.read_text(encoding="utf-8"))["cases"]}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InputError(f"{path} cannot be read ({problem}); rank again with `liverseg-train queue`") from None
 
 
 def load_status(folder: Path) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from liverseg_core.errors import LiverSegError
 from liverseg_core.library import DEFAULT_MODEL, WEIGHTS, installed
-from liverseg_core.model_card import NOT_MEASURED, ModelCard
+from liverseg_core.model_card import CARD, NOT_MEASURED, ModelCard
 from liverseg_core.phases import PHASES
 from liverseg_core.recognition import recognise
 
@@ -96,6 +97,15 @@ def model_choices(phase: str, *, more: bool = False) -> list[ModelChoice]:
     return sorted(choices, key=lambda c: (not c.fit, c.research, c.name != DEFAULT_MODEL, c.name))
 
 
+def card_of(folder: Path) -> ModelCard:
+    """Of a model; read again only where the file has changed, for the panel draws itself often. Raises as ModelCard.load."""
+    try:
+        modified_ns = (folder / CARD).stat().st_mtime_ns
+    except OSError:
+        return ModelCard.load(folder)  # it says what is missing
+    return _read_card(folder, modified_ns)
+
+
 def device_choices(
     doctor: Mapping[str, Any] | None, voxels: int = 0, past: Sequence[Past] = (), quality: str = "standard"
 ) -> list[DeviceChoice]:
@@ -145,9 +155,14 @@ def unfit(choice: ModelChoice | None, phase: str) -> str:
     return "" if choice is None or phase == "auto" else choice.sentence
 
 
+@lru_cache(maxsize=64)
+def _read_card(folder: Path, _modified_ns: int) -> ModelCard:
+    return ModelCard.load(folder)
+
+
 def _choice(folder: Path, phase: str) -> ModelChoice | None:
     try:
-        card = ModelCard.load(folder)
+        card = card_of(folder)
         size_mb = (folder / WEIGHTS).stat().st_size / 1e6
     except (LiverSegError, OSError):
         return None  # `models verify` and the table of models tell what is wrong with it

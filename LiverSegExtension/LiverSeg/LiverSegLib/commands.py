@@ -74,8 +74,12 @@ def fat_arguments(  # noqa: PLR0913 - one keyword an option of the command
     method: str = "auto",
     device: str = "auto",
 ) -> list[str]:
-    """With a `mask` no model is asked; times and field that are not given are left to the files, as are TR and flip angle."""
-    arguments = ["fat", *map(str, echoes), "--out", str(out), *_settings(method=method, device=device)]
+    """With a `mask` no model is asked; times and field that are not given are left to the files, as are TR and flip angle.
+
+    Without the page for people, as in segment_arguments.
+    """
+    settings = _settings(method=method, device=device)
+    arguments = ["fat", *map(str, echoes), "--out", str(out), "--no-report", *settings]
     arguments += _settings(model=model) if mask is None else _path("mask", mask)
     if phase:
         arguments += ["--phase-image", *map(str, phase)]

@@ -19,6 +19,9 @@ _SHORTEST_MS = 0.2  # what is below came in seconds
 _SAME_MS = 0.06
 _ECHO = re.compile(r"(echo|multi|mag|\bte\b|\be\d)", re.IGNORECASE)
 _PHASE = re.compile(r"(phase|\bpha?\b)", re.IGNORECASE)
+_PART = re.compile(r"\b(real(?! ?time)|imag|imaginary)\b", re.IGNORECASE)
+_PHASE_TYPES = frozenset({"P", "P_FFE", "PHASE", "PHASE MAP", "PHASE_MAP"})  # values of ImageType
+_PART_TYPES = frozenset({"R", "R_FFE", "REAL", "I", "I_FFE", "IMAGINARY"})
 _SUFFIX = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
 
 
@@ -31,12 +34,13 @@ class Facts:
     tr_ms: float | None = None
     flip_deg: float | None = None
     is_phase: bool = False
+    is_part: bool = False  # the real or the imaginary part of the signal
 
     def or_else(self, other: Facts) -> Facts:
         """What is not known here, as the other knows it."""
         return Facts(
             self.te_ms or other.te_ms, self.field_t or other.field_t, self.tr_ms or other.tr_ms,
-            self.flip_deg or other.flip_deg, self.is_phase or other.is_phase,
+            self.flip_deg or other.flip_deg, self.is_phase or other.is_phase, self.is_part or other.is_part,
         )  # fmt: skip
 
 
@@ -57,6 +61,11 @@ class Candidate:
     @property
     def looks_like_phase(self) -> bool:
         return self.facts.is_phase or bool(_PHASE.search(_spaced(self.name)))
+
+    @property
+    def looks_like_part(self) -> bool:
+        """Of the real or of the imaginary part, which are not guessed to be magnitudes."""
+        return self.facts.is_part or bool(_PART.search(_spaced(self.name)))
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,7 @@ MAPS = (  # a run leaves the first and the last, or of two echoes the second
 
 def guessed_roles(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Candidate id -> role: the sequence, or the largest set of volumes of one size, that tells of its echoes."""
+    candidates = [one for one in candidates if not one.looks_like_part]
     groups = _groups([one for one in candidates if not one.looks_like_phase])
     magnitude = max(groups, key=_count, default=[])
     if not magnitude:
@@ -151,6 +161,12 @@ def planned(rows: Sequence[Row]) -> Plan:
     chosen = [row.candidate.name for row in rows if row.role == MAGNITUDE]
     if not chosen:
         raise UserError("No echo is chosen; set a sequence, or one volume for each echo, to magnitude.")
+    part = next((row.candidate.name for row in rows if row.role and row.candidate.facts.is_part), "")
+    if part:
+        raise UserError(
+            f"{part} is the real or the imaginary part of a signal; expected magnitudes and phases. LiverSeg joins the parts "
+            "itself where a DICOM folder holds both: name that folder."
+        )
     if len(magnitude) < 2:
         raise UserError(f"{chosen[0]} holds one echo; expected two at least, better six, of one acquisition.")
     other = next((echo for echo in (*magnitude, *phase) if echo.size != magnitude[0].size), None)
@@ -182,7 +198,7 @@ def facts_of_tags(tags: Mapping[str, object]) -> Facts:
     time = _number(tags.get("EchoTime"))
     return Facts(
         () if time is None else (time,), _number(tags.get("MagneticFieldStrength")), _number(tags.get("RepetitionTime")),
-        _number(tags.get("FlipAngle")), bool({"P", "PHASE"} & set(words)),
+        _number(tags.get("FlipAngle")), bool(_PHASE_TYPES & set(words)), bool(_PART_TYPES & set(words)),
     )  # fmt: skip
 
 

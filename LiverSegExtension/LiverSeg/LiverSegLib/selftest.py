@@ -20,11 +20,12 @@ from liverseg_core.labels import LIVER
 from .commands import sample_arguments
 from .controller import Ending, Task
 from .events import Event
+from .scene.phantoms import liver_in, phantom, sequence_of, volume_of, voxels_in
 from .sections.segment import REPORT, RESULT
 from .state import Status
 
 _LONGEST_S = 600.0
-_RADII = np.array([22, 26, 30])  # voxels of the pretended liver along k, j, i
+_MARGINS = {"pdff_median": 1.0, "r2star_median": 4.0}  # % and 1/s, from what the synthetic echoes were made of
 
 
 class Skipped(Exception):  # noqa: N818
@@ -35,7 +36,7 @@ def run() -> None:
     """AssertionError where something is wrong; everything that was done, or skipped and why, is in the log."""
     slicer.mrmlScene.Clear(False)
     panel = opened_panel()
-    steps = (nothing_chosen, wrong_volumes, a_pretended_run, a_real_run, the_scene_is_closed)
+    steps = (nothing_chosen, wrong_volumes, a_pretended_run, a_real_run, fat_and_iron, the_scene_is_closed)
     for step in steps:
         name = step.__name__.replace("_", " ")
         try:
@@ -59,7 +60,8 @@ def opened_panel() -> Any:
 def nothing_chosen(panel: Any) -> None:
     """Every button says what is missing; none raises, none starts a run."""
     panel.log.clear()
-    for name in ("segmentButton", "restoreButton", "compareAiButton", "compareButton", "updateButton", "runAllButton"):
+    buttons = ("segmentButton", "restoreButton", "compareAiButton", "compareButton", "updateButton", "fatButton")
+    for name in (*buttons, "runAllButton"):
         getattr(panel.ui, name).click()
         _expect(bool(panel.ui.messageLabel.text), f"{name} says nothing while nothing is chosen")
         panel.say("")
@@ -99,11 +101,7 @@ def a_pretended_run(panel: Any) -> None:
 
 def a_real_run(panel: Any) -> None:
     """A synthetic abdomen, segmented by the worker with the model that ships."""
-    panel.sections["setup"].ask_doctor()
-    wait(panel, "setup")
-    state = panel.controllers["setup"].state
-    if state.status is not Status.DONE:
-        raise Skipped(state.message)
+    demand_worker(panel)
     volume, truth = sample_volume(panel)
     panel.parameters.volume = volume
     panel.ui.segmentButton.click()
@@ -118,27 +116,25 @@ def a_real_run(panel: Any) -> None:
     demand_done(panel, "compare")
 
 
+def fat_and_iron(panel: Any) -> None:
+    """Synthetic echoes and the liver they were made with: the worker finds the fat and the iron that were put in."""
+    demand_worker(panel)
+    truth, panel.parameters.segmentation = sample_echoes(panel)
+    panel.parameters.field_t = truth["field_t"]
+    panel.ui.fatSection.collapsed = False
+    panel.ui.fatButton.click()
+    demand_done(panel, "fat")
+    for quantity, margin in _MARGINS.items():
+        found = panel.sections["fat"].results.table.value("liver", quantity)
+        _expect(abs(found - truth[quantity]) < margin, f"{quantity} is {found:.1f} instead of {truth[quantity]:.1f}")
+    _expect(panel.sections["fat"].shown_map() is not None, "no map lies over the slices")
+
+
 def the_scene_is_closed(panel: Any) -> None:
     """Nothing of the old scene is held, and the panel works in the new one."""
     slicer.mrmlScene.Clear(False)
     _expect(panel.volume() is None, "the panel still holds a volume of the closed scene")
     nothing_chosen(panel)
-
-
-def phantom() -> tuple[Any, np.ndarray]:
-    """A volume with a bright ellipsoid, and where it is."""
-    k, j, i = np.ogrid[-32:32, -40:40, -40:40]
-    inside = (k / _RADII[0]) ** 2 + (j / _RADII[1]) ** 2 + (i / _RADII[2]) ** 2 < 1.0
-    return volume_of(np.where(inside, 100, -80).astype(np.int16), "phantom"), inside
-
-
-def volume_of(voxels: np.ndarray, name: str) -> Any:
-    """Voxels [k, j, i] as a volume node of 2 mm voxels."""
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    node.SetSpacing(2.0, 2.0, 2.0)
-    slicer.util.updateVolumeFromArray(node, voxels)
-    node.CreateDefaultDisplayNodes()
-    return node
 
 
 def sample_volume(panel: Any) -> tuple[Any, np.ndarray]:
@@ -155,6 +151,34 @@ def sample_volume(panel: Any) -> tuple[Any, np.ndarray]:
     panel.controllers["setup"].start(Task("sample", lambda folder: sample_arguments("ct", folder / "ct"), finish))
     demand_done(panel, "setup")
     return loaded[1], loaded[0]
+
+
+def sample_echoes(panel: Any) -> tuple[dict[str, Any], Any]:
+    """Synthetic echoes, made by the worker, as two sequences: what they were made of, and their liver as a segmentation."""
+    held: list[Any] = []
+
+    def finish(folder: Path) -> str:
+        room = folder / "echoes"
+        truth = json.loads((room / "truth.json").read_text(encoding="utf-8"))
+        labels = slicer.util.loadVolume(str(room / "labels.nii.gz"), properties={"show": False})
+        for name in ("magnitude", "phase"):
+            sequence_of(voxels_in(room / f"{name}.nii.gz"), truth["echo_times_ms"], labels, f"echoes {name}")
+        held.extend([truth, liver_in(labels)])
+        return "The echoes are loaded."
+
+    task = Task("sample", lambda folder: sample_arguments("multiecho", folder / "echoes"), finish)
+    panel.controllers["setup"].start(task)
+    demand_done(panel, "setup")
+    return held[0], held[1]
+
+
+def demand_worker(panel: Any) -> None:
+    """Skipped, with what is missing, where the worker's packages are not installed."""
+    panel.sections["setup"].ask_doctor()
+    wait(panel, "setup")
+    state = panel.controllers["setup"].state
+    if state.status is not Status.DONE:
+        raise Skipped(state.message)
 
 
 def demand_done(panel: Any, lane: str) -> None:

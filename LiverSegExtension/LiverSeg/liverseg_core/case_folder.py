@@ -21,6 +21,7 @@ from .labels import LABELS
 from .phases import PHASES
 
 IMAGE, LABELS_FILE, AI, FACTS = "image.nii.gz", "labels.nii.gz", "ai.nii.gz", "case.json"
+QUEUE = "queue.json"  # in a folder of results: whose turn it is, the most doubtful case first
 STATUSES = ("not_started", "in_progress", "completed", "flagged")
 
 

@@ -66,6 +66,7 @@ class FatRequest:
     model: str = "auto"
     told: Told = field(default_factory=Told)
     options: Options = field(default_factory=Options)
+    report: bool = True  # the page and the preview, for people; maps and tables are written in any case
     overwrite: bool = False
 
 
@@ -119,7 +120,7 @@ def fat_files(request: FatRequest, listener: Listener | None = None) -> Report:
         warnings=notices,
     )
     with written_whole(request.out) as folder:
-        return _write(report, echoes, liver, result, folder, walk)
+        return _write(report, echoes, liver, result, folder, walk, page=request.report)
 
 
 def _given(path: Path, echoes: MultiEcho) -> _Liver:
@@ -179,7 +180,7 @@ def _facts_of(echoes: MultiEcho) -> ScanFacts:
 
 
 def _write(
-    report: Report, echoes: MultiEcho, liver: _Liver, result: FatResult | None, folder: Path, walk: Walk
+    report: Report, echoes: MultiEcho, liver: _Liver, result: FatResult | None, folder: Path, walk: Walk, *, page: bool
 ) -> Report:
     """The tables last, so that the times in report.json include everything before."""
     facts: dict[str, object] = {"flags": [notice.code for notice in report.warnings]}
@@ -191,7 +192,8 @@ def _write(
             maps = {f.name: getattr(result.maps, f.name) for f in fields(result.maps)}
             save_maps(maps, echoes.grid, facts, folder)
             save_measured(result.measured, echoes.grid, folder)
-        _write_page(replace(report, seconds=walk.times()), echoes, liver, result, facts, folder)
+        if page:
+            _write_page(replace(report, seconds=walk.times()), echoes, liver, result, facts, folder)
     report = replace(report, seconds=walk.times(), peak_memory_mb=peak_memory_mb())
     save_rows([_row(m) for m in report.measurements], folder / "fat.csv")
     content = {key: value for key, value in asdict(report).items() if key != "agreement"}

@@ -65,9 +65,23 @@ class FileManager:
             return modules.segmentations.logic().LoadSegmentationFromFile(str(path), opacities, name)
         if kind == "TableFile":
             return modules.tables.logic().AddTable(str(path), name or stem)
+        if kind == "SequenceFile":
+            return self._sequence(path, name or stem)
         if kind == "ModelFile":
             return modules.models.logic().AddModel(str(path))
         raise NotImplementedError(f"the lab has no reader for {kind}")
+
+    def _sequence(self, path: Path, name: str) -> Any:
+        """With a browser and the volume that it shows, as Slicer's reader leaves them."""
+        logic = slicer.modules.sequences.logic()
+        node = logic.AddSequence(str(path))
+        if node is None:
+            return None
+        node.SetName(name)
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+        browser.SetAndObserveMasterSequenceNodeID(node.GetID())
+        logic.UpdateProxyNodesFromSequences(browser)
+        return node
 
     def loadScene(self, path: str, clear: bool = True, messages: Any = None) -> bool:
         scene = slicer.mrmlScene

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +65,24 @@ def _natively(kind: type, name: str) -> bool:
     return False
 
 
-class QUiLoader(QtUiTools.QUiLoader):
+class QUiLoader:
     """`load(file)` as slicer.util.loadUI calls it."""
 
     def load(self, file: Any, parent: Any = None) -> Any:
         path = Path(file if isinstance(file, str) else file.fileName())
-        root = ET.parse(path).getroot()
-        later = [setting for widget in root.iter("widget") for setting in self._take(widget, path.name)]
-        links = self._cut(root)
+        plain, later, links = _read(path, path.stat().st_mtime_ns)
         buffer = QtCore.QBuffer()
-        buffer.setData(ET.tostring(root))
+        buffer.setData(plain)
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
-        self.setWorkingDirectory(QtCore.QDir(str(path.parent)))
+        loader = _loader()
+        loader.setWorkingDirectory(QtCore.QDir(str(path.parent)))
         qtlayer.naming.append(True)
         try:
-            page = super().load(buffer, parent)
+            page = loader.load(buffer, parent)
         finally:
             qtlayer.naming.clear()
         if page is None:
-            raise RuntimeError(f"{path.name}: {self.errorString()}")
+            raise RuntimeError(f"{path.name}: {loader.errorString()}")
         named = {thing.objectName: thing for thing in [page, *page.findChildren(QtCore.QObject)] if thing.objectName}
         _kept.append((page, named))
         for name, attribute, value in later:
@@ -91,39 +91,60 @@ class QUiLoader(QtUiTools.QUiLoader):
             _link(named, link, path.name)
         return page
 
-    def _take(self, widget: ET.Element, file: str) -> list[tuple[str, str, Any]]:
-        """The properties of a stand-in that Qt's loader can not set, taken out of the tree."""
-        kind_name, name = widget.get("class", ""), widget.get("name", "")
-        if kind_name == "Line" or kind_name not in manifest.load().classes:
-            if kind_name != "Line" and qtlayer.find(kind_name) is None:
-                raise RuntimeError(f"{file}: {manifest.missing(kind_name)}")
-            return []
-        if manifest.load().classes[kind_name]["lib"].startswith("Qt"):
-            return []
-        kind, taken = standins.get(kind_name), []
-        self.registerCustomWidget(kind)
-        for element in widget.findall("property"):
-            attribute = element.get("name", "")
-            if element.get("stdset") == "0" or _natively(kind, attribute):
-                continue
-            if not any(isinstance(base.__dict__.get(attribute), property) for base in kind.__mro__):
-                raise RuntimeError(f"{file}: {kind_name} '{name}' has no property '{attribute}'")
-            taken.append((name, attribute, _value(element, kind, f"{file}: {name}.{attribute}")))
-            widget.remove(element)
-        return taken
 
-    @staticmethod
-    def _cut(root: ET.Element) -> list[tuple[str, ...]]:
-        """Connections are made here; custom classes are registered, not promoted."""
-        links = [
-            tuple(link.findtext(key) or "" for key in ("sender", "signal", "receiver", "slot"))
-            for link in root.iter("connection")
-        ]
-        for tag in ("connections", "customwidgets"):
-            found = root.find(tag)
-            if found is not None:
-                root.remove(found)
-        return links
+@cache
+def _loader() -> QtUiTools.QUiLoader:
+    """One for all pages: telling a loader its classes takes longer than the page."""
+    return QtUiTools.QUiLoader()
+
+
+@cache
+def _known(kind: type) -> None:
+    _loader().registerCustomWidget(kind)
+
+
+@cache
+def _read(path: Path, _modified_ns: int) -> tuple[bytes, list[tuple[str, str, Any]], list[tuple[str, ...]]]:
+    """What Qt's loader gets of a file, the properties that are set afterwards, and the connections."""
+    root = ET.parse(path).getroot()
+    later = [setting for widget in root.iter("widget") for setting in _taken(widget, path.name)]
+    links = _cut(root)
+    return ET.tostring(root), later, links
+
+
+def _taken(widget: ET.Element, file: str) -> list[tuple[str, str, Any]]:
+    """The properties of a stand-in that Qt's loader can not set, taken out of the tree."""
+    kind_name, name = widget.get("class", ""), widget.get("name", "")
+    if kind_name == "Line" or kind_name not in manifest.load().classes:
+        if kind_name != "Line" and qtlayer.find(kind_name) is None:
+            raise RuntimeError(f"{file}: {manifest.missing(kind_name)}")
+        return []
+    if manifest.load().classes[kind_name]["lib"].startswith("Qt"):
+        return []
+    kind, taken = standins.get(kind_name), []
+    _known(kind)
+    for element in widget.findall("property"):
+        attribute = element.get("name", "")
+        if element.get("stdset") == "0" or _natively(kind, attribute):
+            continue
+        if not any(isinstance(base.__dict__.get(attribute), property) for base in kind.__mro__):
+            raise RuntimeError(f"{file}: {kind_name} '{name}' has no property '{attribute}'")
+        taken.append((name, attribute, _value(element, kind, f"{file}: {name}.{attribute}")))
+        widget.remove(element)
+    return taken
+
+
+def _cut(root: ET.Element) -> list[tuple[str, ...]]:
+    """Connections are made here; custom classes are registered, not promoted."""
+    links = [
+        tuple(link.findtext(key) or "" for key in ("sender", "signal", "receiver", "slot"))
+        for link in root.iter("connection")
+    ]
+    for tag in ("connections", "customwidgets"):
+        found = root.find(tag)
+        if found is not None:
+            root.remove(found)
+    return links
 
 
 def _link(named: Mapping[str, Any], link: tuple[str, ...], file: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import slicer
 import slicer.util
+import vtk
 
 from ..controller import UserError
 from .labelmaps import LABELMAP, Lattice, array_of, box_of, codes_of, demand_labelmaps, image_of, lattice_of
@@ -16,14 +17,18 @@ from .volumes import checked
 from .words import _
 
 
-def write_volume(volume: Any, path: Path, shown: Any = None) -> None:
+def write_volume(volume: Any, path: Path, shown: Any = None, *, component: int | None = None) -> None:
     """NRRD, uncompressed: 512 x 512 x 300 voxels of 16 bit take a fraction of a second.
 
-    `shown` is the node that stands in the scene for a volume of a sequence: its transform counts. UserError for what is no
-    scan, for a transform that voxels cannot follow, and where the file cannot be written.
+    `shown` is the node that stands in the scene for a volume of a sequence: its transform counts. `component` is which of
+    several values in a voxel is meant. UserError for what is no scan, for a transform that voxels cannot follow, and where
+    the file cannot be written.
     """
-    checked(volume)
-    _write(volume.GetImageData(), lattice_of(volume, shown).counted_from_zero, path)
+    checked(volume, several=component is not None)
+    image = volume.GetImageData()
+    _write(
+        image if component is None else _component(image, component), lattice_of(volume, shown).counted_from_zero, path
+    )
 
 
 def write_segments(segmentation: Any, codes: Mapping[str, int], geometry: Any, path: Path) -> None:
@@ -42,7 +47,7 @@ def segments_on(segmentation: Any, codes: Mapping[str, int], geometry: Any = Non
     demand_labelmaps(segmentation)
     volume = geometry or scan_of(segmentation)
     if volume is not None:
-        checked(volume)
+        checked(volume, several=True)
         lattice = lattice_of(volume).counted_from_zero
     else:
         lattice = (box_of(segmentation, codes) or _refuse_nothing(segmentation, codes, None)).counted_from_zero
@@ -56,6 +61,14 @@ def scan_of(segmentation: Any) -> Any:
     """The volume that a segmentation was drawn on; None where it is not in the scene."""
     volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
     return volume if volume is not None and volume.GetImageData() is not None else None
+
+
+def _component(image: Any, component: int) -> Any:
+    extract = vtk.vtkImageExtractComponents()
+    extract.SetInputData(image)
+    extract.SetComponents(component)
+    extract.Update()
+    return extract.GetOutput()
 
 
 def _refuse_nothing(segmentation: Any, codes: Mapping[str, int], volume: Any) -> NoReturn:

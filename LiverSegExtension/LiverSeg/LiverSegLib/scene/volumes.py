@@ -42,8 +42,8 @@ DICOM_TAGS: Mapping[str, str] = {
 }
 
 
-def checked(volume: Any) -> None:
-    """UserError unless this is a 3-D scan with one value in each voxel."""
+def checked(volume: Any, *, several: bool = False) -> None:
+    """UserError unless this is a 3-D scan with one value in each voxel; with `several` there may be more."""
     if volume is None:
         raise UserError(_("No scan is chosen; choose a volume first."))
     name = volume.GetName()
@@ -58,12 +58,10 @@ def checked(volume: Any) -> None:
     image = volume.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise UserError(_("{name} has no voxels; load the scan again.").format(name=name))
-    if image.GetNumberOfScalarComponents() != 1:
-        raise UserError(
-            _("{name} has {count} values in each voxel (a colour or vector volume); expected a CT or MR scan.").format(
-                name=name, count=image.GetNumberOfScalarComponents()
-            )
-        )
+    if image.GetNumberOfScalarComponents() != 1 and not several:
+        text = _("{name} has {count} values in each voxel: a colour picture, or several volumes in one.")
+        rest = _("Expected a single CT or MR volume; echoes are measured under Fat and iron.")
+        raise UserError(f"{text.format(name=name, count=image.GetNumberOfScalarComponents())} {rest}")
     if min(image.GetDimensions()) < 2:
         raise UserError(_("{name} is a single picture; expected a 3-D scan of several slices.").format(name=name))
 

@@ -207,8 +207,8 @@ class CasesSection(WorkingSection):
             for row, cells in enumerate(rows):
                 for column, text in enumerate(cells):
                     table.setItem(row, column, qt.QTableWidgetItem(text))
-                name = self._cases[row].name
-                table.item(row, 2).setToolTip(self._cases[row].problem or self._failed.get(name, ""))
+                one = self._cases[row]
+                table.item(row, 2).setToolTip(one.problem or self._failed.get(one.name, "") or one.why)
             for column in (0, 1):
                 table.resizeColumnToContents(column)
         current = self._cases.index(case) if case is not None else -1

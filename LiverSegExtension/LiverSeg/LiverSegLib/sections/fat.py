@@ -16,7 +16,7 @@ from ..choices import model_choices
 from ..commands import fat_arguments
 from ..controller import Task, UserError
 from ..echoes import MAPS, METHODS, SEGMENTATION, Facts, MapRow, Plan, known_facts, planned, spread_bars
-from ..scene.echoes import place_of_echoes, write_echoes
+from ..scene.echoes import demand_magnitudes, place_of_echoes, write_echoes
 from ..scene.export import write_segments
 from ..scene.maps import MAP, add_map, load_below, show_map
 from ..scene.result import show_result
@@ -102,6 +102,7 @@ class FatSection(WorkingSection):
         settings = {**asked, "method": chosen(self.ui.fatMethodCombo), "device": chosen(self.ui.deviceCombo) or "auto"}
 
         def prepare(room: Path) -> list[str]:
+            demand_magnitudes(scene, plan.magnitude)
             files = [Path(folder)] if folder else write_echoes(scene, plan.magnitude, room, "echo")
             phase = [] if folder else write_echoes(scene, plan.phase, room, "phase")
             mask = None

@@ -32,14 +32,28 @@ def is_dicom(path: Path) -> bool:
 
 
 def load_file(path: Path) -> Any:
-    """UserError where Slicer cannot read it."""
+    """The volume, or of a file with several the one that shows them; UserError where Slicer cannot read it."""
     if not path.is_file():
         raise UserError(_("{0} does not exist; choose a NIfTI, NRRD or MetaImage file.").format(path))
     try:
         return slicer.util.loadVolume(str(path), properties={"show": True})
     except Exception as problem:
+        shown = _first_of_several(path)
+        if shown is not None:
+            return shown
         reason = str(problem).strip().splitlines() or [""]
         raise UserError(_("Slicer cannot read {0} as a volume: {1}").format(path.name, reason[-1])) from None
+
+
+def _first_of_several(path: Path) -> Any:
+    """The volume that stands for a file of several (4-D); None where Slicer finds no such sequence in it."""
+    try:
+        node = slicer.util.loadSequence(str(path))
+    except Exception:  # whatever the reader raises: it cannot read it
+        return None
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(node)
+    shown = browser.GetProxyNode(node) if browser is not None else None
+    return shown if shown is not None and shown.IsA("vtkMRMLScalarVolumeNode") else None
 
 
 def series_in(folder: Path) -> list[Series]:

@@ -11,9 +11,9 @@ import qt
 import slicer
 from liverseg_core.errors import LiverSegError
 from liverseg_core.library import BUNDLE, WEIGHTS, installed, user_models_folder
-from liverseg_core.model_card import ModelCard
 from slicer.i18n import tr as _
 
+from ..choices import card_of
 from ..commands import models_arguments
 from ..controller import Task, UserError
 from ..events import Event
@@ -156,7 +156,7 @@ class SetupSection(Section):
 
 def _model_row(name: str, folder: Path, weights: Mapping[str, str]) -> tuple[str, ...]:
     try:
-        card = ModelCard.load(folder)
+        card = card_of(folder)
         size_mb = (folder / WEIGHTS).stat().st_size / 1e6
     except (LiverSegError, OSError) as problem:
         return (name, "", _("unusable"), "", str(problem))

@@ -160,6 +160,7 @@ def _fat(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="default: a GPU where there is one"
     )
+    verb.add_argument("--no-report", dest="report", action="store_false", help="no report.html and no preview.png")
     verb.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
     verb.add_argument("--stop-file", type=Path, metavar="F", help="stop when this file appears")
 

@@ -27,7 +27,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Path:
     )  # fmt: skip
     request = FatRequest(
         echoes=tuple(options.echoes), out=options.out, phase_image=tuple(options.phase_image), mask=options.mask,
-        model=options.model, told=_told(options), options=asked, overwrite=options.overwrite,
+        model=options.model, told=_told(options), options=asked, report=options.report,
+        overwrite=options.overwrite,
     )  # fmt: skip
     report = fat_files(request, terminal)
     terminal.say(f"{report.phase['how']}, on {report.device}")
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Path:
         if m.structure == "liver" and m.quantity in _SHOWN:
             value = " " * 10 if math.isnan(m.value) else f"{m.value:10.2f}"
             terminal.say(f"  {m.quantity:16s} {value} {m.unit:5s} {m.reason}".rstrip())
-    terminal.say(f"{options.out / 'report.html'}")
+    terminal.say(f"{options.out / ('report.html' if options.report else 'report.json')}")
     return Path(options.out)
 
 

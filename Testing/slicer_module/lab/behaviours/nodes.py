@@ -109,6 +109,8 @@ class NodeComboBox:
     def _h_node_event(self: Any, event: str, node: Any) -> None:
         if self._h_scene is None or self._h_scene.IsBatchProcessing():
             return
+        if node is not None and not any(node.IsA(kind) for kind in self.nodeTypes):
+            return
         if event == "NodeAboutToBeRemovedEvent":
             if node is not None and node.GetID() in self._h_ids:
                 emit(self, "nodeAboutToBeRemoved", node)
