@@ -1,4 +1,5 @@
-"""`liverseg-train`: fit, resume, show, cache, export, validate, profile, simulate, dataset, plan, results, leaderboard."""
+"""`liverseg-train`: fit, resume, show, cache, export, validate, profile, simulate, dataset, plan, results, leaderboard,
+queue, finetune."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ from liverseg_core.cli.usage import OneLineParser
 from liverseg_core.errors import InputError, LiverSegError
 
 from .cli.dataset import add_dataset
+from .cli.finetune import add_finetune
+from .cli.fit import add_fit, runs
 from .cli.leaderboard import add_leaderboard
 from .cli.plan import add_plan
+from .cli.queue import add_queue
 from .cli.results import add_results
 
 if TYPE_CHECKING:
@@ -42,18 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="liverseg-train", description="Train, validate and export models.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add_fit(verbs)
     for name, run, text in (
-        ("fit", _fit, "train from the beginning"),
-        ("resume", _resume, "go on from the run folder's last checkpoint"),
         ("show", _show, "print the experiment as it is resolved"),
         ("cache", _cache, "prepare the training cases and stop"),
     ):
         verb = _verb(verbs, name, run, text)
         verb.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml")
-        if name in ("fit", "resume"):
-            verb.add_argument(
-                "--folds", default="", metavar="all", help="every fold of a k-fold split, one after another"
-            )
     _add_export(verbs)
     _add_validate(verbs)
     verb = _verb(verbs, "profile", _profile, "parameters, multiply-adds, memory and time, beside the papers' figures")
@@ -63,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     add_results(verbs)
     add_dataset(verbs)
     add_leaderboard(verbs)
+    add_queue(verbs)
+    add_finetune(verbs)
     return parser
 
 
@@ -133,31 +134,6 @@ def _verb(
     return verb
 
 
-def _fit(options: argparse.Namespace) -> None:
-    from .fit import fit
-
-    for experiment in _runs(options):
-        print(fit(experiment))
-
-
-def _resume(options: argparse.Namespace) -> None:
-    from .fit import fit
-
-    for experiment in _runs(options):
-        print(fit(experiment, resume=True))
-
-
-def _runs(options: argparse.Namespace) -> tuple[Experiment, ...]:
-    """The experiment, or its folds."""
-    from .experiment import load_experiment
-
-    if options.folds not in ("", "all"):
-        raise InputError(f"--folds {options.folds!r}; expected `all`, or --set split.fold=N for one of them")
-    path = options.experiment if "experiment" in options else options.model
-    experiment = load_experiment(path, options.changes)
-    return experiment.folds() if options.folds else (experiment,)
-
-
 def _show(options: argparse.Namespace) -> None:
     from .experiment import load_experiment
 
@@ -196,7 +172,7 @@ def _validate(options: argparse.Namespace) -> None:
     if options.contrast and options.write_card:
         raise InputError("--write-card is for real scans: leave out --contrast")
     given = not options.model.is_dir()
-    experiments = _runs(options) if given else ()
+    experiments = runs(options) if given else ()
     recipe = bool(experiments) and experiments[0].eval.grid == "network"
     scores = []
     for score in _scores(options, experiments):

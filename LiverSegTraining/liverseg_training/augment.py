@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,11 +13,14 @@ from liverseg_core.phases import CT_RANGE_HU
 from liverseg_core.preparation import Normaliser
 from torch.nn import functional
 
+from .between import along, spread
 from .contrast import random_curve, simulated
 from .intensity import channels_by, reach, rule_for
 from .organ import veiled
 from .sampling import Batch, context_of
 from .sections import Augment
+
+_GAMMA = 0.3  # share of samples whose gamma is drawn
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ class Look:
         )
 
 
-def shown(batch: Batch, augment: Augment, stage: Stage, rng: np.random.Generator) -> torch.Tensor:
-    """The network's input [n, channels, k, j, i]. CT keeps its units unless its grey values were changed."""
-    return torch.stack([_shown(batch, n, augment, stage, rng) for n in range(len(batch.image))])
+def shown(batch: Batch, augment: Augment, stage: Stage, rng: np.random.Generator | None = None) -> torch.Tensor:
+    """The network's input [n, channels, k, j, i]. CT keeps its units unless its grey values were changed. Each sample is
+    decided by its own generator, or by `rng`."""
+    return torch.stack([_shown(batch, n, augment, stage, rng or batch.rngs[n]) for n in range(len(batch.image))])
 
 
 def _shown(batch: Batch, n: int, augment: Augment, stage: Stage, rng: np.random.Generator) -> torch.Tensor:
@@ -56,17 +61,9 @@ def _shown(batch: Batch, n: int, augment: Augment, stage: Stage, rng: np.random.
     scales = [scale.volumes[place] for place in kept] if scale else [None] * len(kept)
     ends = [CT_RANGE_HU if modality == "CT" else (s.low, s.high) if s else reach(image[inside])
             for image, s in zip(images, scales)]  # fmt: skip
-    raw = images
-    if look.changes:
-        units = [((image - low) / (high - low)).clamp(0.0, 1.0) for image, (low, high) in zip(images, ends)]
-        if look.simulate:
-            units = [simulated(unit, codes, rng) for unit in units]
-        elif look.remap:
-            units = list(random_curve(torch.stack(units), rng))
-        units = _worn(units, look, batch.spacing_mm[n], rng)
-        raw = [unit * (high - low) + low for unit, (low, high) in zip(units, ends)]
-    if in_hu and (look.changes or not bool(inside.all())):  # what was clipped has no noise, nor has what is outside
-        raw = [torch.where(inside & (image > low), new, low) for image, new, (low, _) in zip(images, raw, ends)]
+    raw = _changed(images, ends, look, _Seen(codes, batch.spacing_mm[n], in_hu), rng) if look.changes else images
+    if in_hu and not inside.numpy().all():  # what is outside has no noise
+        raw = [new.clamp(min=low).masked_fill_(~inside, low) for new, (low, _) in zip(raw, ends)]
     if stage.inside:
         reach_mm = stage.reach_mm * float(rng.uniform(0.5, 2.0))
         raw = [veiled(new, codes, stage, batch.spacing_mm[n], reach_mm, low) for new, (low, _) in zip(raw, ends)]
@@ -77,6 +74,31 @@ def _shown(batch: Batch, n: int, augment: Augment, stage: Stage, rng: np.random.
         rules[place] = rules[place] if s is None or anew else s.rule
     context = context_of(stage)
     return channels_by(stage, volumes, inside, rules)[:, context : len(inside) - context]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a change of grey values has to know about a sample."""
+
+    codes: torch.Tensor  # uint8 [k, j, i]
+    spacing_mm: tuple[float, float, float]  # (x, y, z)
+    in_hu: bool
+
+
+def _changed(
+    images: Sequence[torch.Tensor], ends: Sequence[tuple[float, float]], look: Look, seen: _Seen,
+    rng: np.random.Generator,
+) -> list[torch.Tensor]:  # fmt: skip
+    """The images as they would look to another scanner, in the units that they came in."""
+    units = [(image - low).div_(high - low).clamp_(0.0, 1.0) for image, (low, high) in zip(images, ends)]
+    tissue = [unit.sign() if seen.in_hu else None for unit in units]  # what was clipped has no noise
+    if look.simulate:
+        units = [simulated(unit, seen.codes, rng) for unit in units]
+    elif look.remap:
+        units = list(random_curve(torch.stack(units), rng))
+    units = _worn(units, look, seen.spacing_mm, rng)
+    units = [unit if mask is None else unit.mul_(mask) for unit, mask in zip(units, tissue)]
+    return [unit.mul_(high - low).add_(low) for unit, (low, high) in zip(units, ends)]
 
 
 def _kept(volumes: torch.Tensor, dropout: float, rng: np.random.Generator) -> list[int]:
@@ -94,18 +116,18 @@ def _drawn(augment: Augment, dims: int, rng: np.random.Generator) -> Look:
     """Each kind of wear comes to its own share of the samples; `simulate` and `remap` exclude each other."""
     kind = rng.random()
 
-    def sometimes(most: float) -> float:
-        return float(most * rng.random()) if rng.random() < augment.worn else 0.0
+    def sometimes(kind: str, most: float) -> float:
+        return float(most * rng.random()) if rng.random() < augment.shares.get(kind, augment.worn) else 0.0
 
-    changed = rng.random() < 0.3 and augment.gamma != (1.0, 1.0)
+    changed = rng.random() < augment.shares.get("gamma", _GAMMA) and augment.gamma != (1.0, 1.0)
     return Look(
         simulate=bool(kind < augment.simulate),
         remap=bool(augment.simulate <= kind < augment.simulate + augment.remap),
         gamma=float(np.exp(rng.uniform(*np.log(augment.gamma)))) if changed else 1.0,
-        bias=sometimes(augment.bias),
-        noise=sometimes(augment.noise) ** 2 / max(augment.noise, 1e-6),  # mostly little
-        blur_mm=sometimes(augment.blur_mm),
-        thick_mm=sometimes(augment.thick_mm),
+        bias=sometimes("bias", augment.bias),
+        noise=sometimes("noise", augment.noise) ** 2 / max(augment.noise, 1e-6),  # mostly little
+        blur_mm=sometimes("blur", augment.blur_mm),
+        thick_mm=sometimes("thick", augment.thick_mm),
         thick_axis=int(rng.choice(3, p=(0.7, 0.15, 0.15) if dims == 3 else (0.0, 0.5, 0.5))),  # of (k, j, i)
         flat=dims == 2,
     )
@@ -116,7 +138,7 @@ def _worn(
 ) -> list[torch.Tensor]:
     """Gamma, bias field, blur, thick slices, noise, in the order in which a scanner makes them. Only noise differs between
     the volumes of one scan."""
-    field = torch.from_numpy(rng.normal(0, look.bias, (1, 1, 3, 4, 4))).float() if look.bias > 0 else None
+    field = torch.from_numpy(rng.normal(0, look.bias, (3, 4, 4))).float() if look.bias > 0 else None
     return [_worn_alone(unit, look, field, spacing_mm, rng) for unit in units]
 
 
@@ -125,9 +147,9 @@ def _worn_alone(
     rng: np.random.Generator,
 ) -> torch.Tensor:  # fmt: skip
     if look.gamma != 1.0:
-        unit = unit**look.gamma
+        unit = unit.pow_(look.gamma)
     if field is not None:
-        unit = unit * functional.interpolate(field, unit.shape, mode="trilinear", align_corners=True)[0, 0].exp()
+        unit = unit.mul_(spread(field, unit.shape).exp_())
     if look.blur_mm > 0:
         unit = blurred(
             unit, [0.0 if look.flat and n == 0 else look.blur_mm / s for n, s in enumerate(spacing_mm[::-1])]
@@ -136,30 +158,31 @@ def _worn_alone(
         unit = thick(unit, look.thick_axis, look.thick_mm / spacing_mm[2 - look.thick_axis])
     if look.noise > 0:
         grain = torch.from_numpy(rng.standard_normal(unit.shape, np.float32))
-        unit = unit + grain * (look.noise * float(unit.std()))
+        unit = unit.add_(grain, alpha=look.noise * float(unit.std()))
     return unit
 
 
 def blurred(volume: torch.Tensor, sigma: list[float]) -> torch.Tensor:
-    """Gaussian blur of [k, j, i] with a standard deviation in voxels for each axis."""
-    out = volume[None, None]
+    """Gaussian blur of [k, j, i] with a standard deviation in voxels for each axis; its border goes on."""
     for axis, s in enumerate(sigma):
-        if s == 0:
-            continue
-        half = max(1, int(np.ceil(2.5 * s)))
-        x = torch.arange(-half, half + 1, dtype=torch.float32)
-        kernel = torch.exp(-0.5 * (x / s) ** 2)
-        shape, pad = [1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]
-        shape[2 + axis] = len(x)
-        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = half
-        out = functional.conv3d(functional.pad(out, pad, mode="replicate"), (kernel / kernel.sum()).reshape(shape))
-    return out[0, 0]
+        if s > 0:
+            half = max(1, int(np.ceil(2.5 * s)))
+            kernel = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=torch.float32) / s) ** 2)
+            volume = along(volume, axis, partial(_through, kernel=kernel / kernel.sum()))
+    return volume
+
+
+def _through(lines: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    half = len(kernel) // 2
+    return functional.conv1d(functional.pad(lines, (half, half), mode="replicate"), kernel[None, None])
 
 
 def thick(volume: torch.Tensor, axis: int, factor: float) -> torch.Tensor:
     """As a scan with slices `factor` times as thick along `axis`, interpolated back."""
-    shape = list(volume.shape)
-    coarse = shape.copy()
-    coarse[axis] = max(2, round(shape[axis] / factor))
-    fewer = functional.adaptive_avg_pool3d(volume[None, None], (coarse[0], coarse[1], coarse[2]))
-    return functional.interpolate(fewer, shape, mode="trilinear", align_corners=False)[0, 0]
+    count = volume.shape[axis]
+    coarse = max(2, round(count / factor))
+
+    def fewer(lines: torch.Tensor) -> torch.Tensor:
+        return functional.interpolate(functional.adaptive_avg_pool1d(lines, coarse), count, mode="linear")
+
+    return along(volume, axis, fewer)

@@ -18,7 +18,7 @@ from liverseg_core.reading import read_mask, read_scan
 from liverseg_core.records import LabelMask, Scan
 
 ECHOES = "echoes.nii.gz"  # 4-D, the first volume is the image; echoes.json beside it says their times
-_META = "meta.json"
+META = "meta.json"
 _PHASE_WORDS = {  # what the development data call a phase -> our key
     "CT": (("portal", "ct_portal"), ("arterial", "ct_arterial"), ("native", "ct_native"), ("delayed", "ct_delayed")),
     "MR": (
@@ -84,7 +84,7 @@ def list_cases(folder: Path, include: Sequence[str] = ("*",), also: Sequence[str
     """Every case below `folder`, and below the further data folders `also`: image.nii.gz, labels.nii.gz and meta.json
     (layout `cases`) or case.json (corrected); echoes.nii.gz where there are more echoes than one."""
     roots = [f / "cases" if (f / "cases").is_dir() else f for f in (folder, *(data_folder(name) for name in also))]
-    found = [p for root in roots for p in sorted({p.parent for name in (_META, FACTS) for p in root.glob(f"*/{name}")})]
+    found = [p for root in roots for p in sorted({p.parent for name in (META, FACTS) for p in root.glob(f"*/{name}")})]
     cases = tuple(case_in(p) for p in found if any(fnmatch(p.name, pattern) for pattern in include))
     if not cases:
         raise InputError(
@@ -104,11 +104,11 @@ def case_in(folder: Path) -> Case:
         facts = CaseFacts.load(folder)
         return Case(folder.name, image, labels, facts.phase, facts.annotated, facts.patient, echoes=several)
     try:
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
         phase, annotated = _phase(meta), tuple(sorted(int(code) for code in meta.get("labels_ml", {})))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
         raise InputError(
-            f"{folder / _META} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
+            f"{folder / META} cannot be used ({problem}); expected modality CT or MR, and labels_ml"
         ) from None
     patient, part, source = (str(meta.get(key, "")) for key in ("patient", "part", "source"))
     return Case(folder.name, image, labels, phase, annotated, patient, part=part, source=source, echoes=several)

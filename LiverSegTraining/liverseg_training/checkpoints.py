@@ -25,6 +25,8 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scaler: dict[str, Any] = field(default_factory=dict)
     scores: list[float] = field(default_factory=list)  # one for each look so far
+    samples: int = 0  # of a step, in all processes together; 0: not known
+    done: str = ""  # what was asked of the run (sections.Run.length), once nothing of it is left
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -53,6 +55,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path} does not exist: there is nothing to resume; use `fit` first") from None
     except (RuntimeError, TypeError, EOFError, UnpicklingError) as problem:
         raise InputError(f"{path} is not a checkpoint of this version ({str(problem).splitlines()[0][:120]})") from None
+
+
+def done_in(path: Path) -> str:
+    """What was asked of a run that is done; nothing for one that goes on, or never began. The tensors are not read."""
+    try:
+        return str(torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("done", ""))
+    except (OSError, RuntimeError, AttributeError, EOFError, UnpicklingError):
+        return ""
 
 
 def _current(raw: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def look_at(case: Case, layout: str, *, picture: bool = True) -> Looked:
     if any(kind == "grids_differ" for kind, _ in found):
         return _with(looked, found)
     thin = thinned(scan, mask, case.annotated, row.liver_hu)
+    del scan, mask  # what follows takes room of its own, and the whole volumes are not needed for it
     thumbnail = _thumbnail(thin.scan, LabelMask(thin.codes, thin.grid)) if picture else b""
     looked = replace(looked, liver_ml=thin.liver_ml, liver_mean=thin.liver_mean, thumbnail=thumbnail)
     return _with(looked, [*found, *faults_of(thin)])
@@ -54,7 +55,10 @@ def digest_of(scan: Scan) -> str:
     scale = 1.0 if whole and high - low < _LEVELS else (_LEVELS - 1) / max(high - low, 1e-12)
     counts = np.zeros(_LEVELS, np.int64)
     for plane in scan.voxels:
-        values = np.rint((np.clip(plane, low, high).astype(np.float64) - low) * scale).astype(np.int64)
+        if scale == 1.0 and plane.dtype.kind in "iu":  # the same numbers, without a copy in double precision
+            values = np.clip(plane.astype(np.int64), round(low), round(high)) - round(low)
+        else:
+            values = np.rint((np.clip(plane, low, high).astype(np.float64) - low) * scale).astype(np.int64)
         counts += np.bincount(values.ravel(), minlength=_LEVELS)
     return hashlib.sha256(f"{sorted(scan.voxels.shape)}".encode() + counts.tobytes()).hexdigest()[:32]
 

@@ -15,10 +15,11 @@ import SimpleITK as sitk
 from liverseg_core.errors import LiverSegError
 
 from .cases import Case
+from .layouts._volumes import Volume
 
 Answer = TypeVar("Answer")
 MEMORY_GB = 1.5
-_PROCESS_BYTES = 150e6  # of Python, its packages and a thinned copy (measured: 141 MB beside the voxels)
+_PROCESS_BYTES = 160e6  # of Python, its packages and a thinned copy (measured: 155 MB beside the voxels)
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 _DICOM = 1.5  # of the files: as stored, and stacked
 
@@ -36,7 +37,9 @@ def worked(
         yield from (work(case) for case in cases)
         return
     room = memory_gb * 1e9 - _PROCESS_BYTES * (workers + 1)
-    waiting = [(case, weight_of(case)) for case in cases]
+    waiting = sorted(
+        ((case, weight_of(case)) for case in cases), key=lambda one: -one[1]
+    )  # small ones fill what is left
     idle = [_process(workers) for _ in range(min(workers, len(cases)))]
     busy: dict[Future[Answer], tuple[ProcessPoolExecutor, Case, float]] = {}
     try:
@@ -66,8 +69,11 @@ def weight_of(case: Case) -> float:
         others = sum(file.stat().st_size for file in files if not file.name.lower().endswith(_VOLUMES))
     except (LiverSegError, OSError, RuntimeError):
         return 0.0
-    of_image = volumes[0][0] + volumes[0][1] if volumes else 0.0  # and a byte a voxel for its codes
-    return of_image + max((stored for stored, _ in volumes[1:]), default=0.0) + _DICOM * others
+    stored, voxels = volumes[0] if volumes else (0.0, 0.0)
+    masks = [mask for mask, _ in volumes[1:]]
+    as_stored = isinstance(case.reader, Volume) and case.reader.as_stored and masks == [voxels]
+    codes = 0.0 if as_stored else voxels  # a byte for each, beside the mask as it was read
+    return stored + codes + max(masks, default=0.0) + _DICOM * others
 
 
 def _next(waiting: Sequence[tuple[Case, float]], room: float, *, alone: bool) -> int:

@@ -132,8 +132,8 @@ def _cells(seen: Seen) -> str:
     return "  ".join(f"{cell} {value:.4f}" for cell, value in seen.cells.items())
 
 
-def keep_batch(folder: Path, image: torch.Tensor, target: torch.Tensor) -> Path:
-    """The batch that a run broke on, for whoever looks into it."""
-    path = folder / "nan_batch.pt"
+def keep_batch(folder: Path, image: torch.Tensor, target: torch.Tensor, rank: int = 0) -> Path:
+    """The batch that a run broke on, for whoever looks into it; each process keeps its own."""
+    path = folder / (f"nan_batch_{rank}.pt" if rank else "nan_batch.pt")
     torch.save({"image": image.cpu(), "target": target.cpu()}, path)
     return path

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import SimpleITK as sitk
 import torch
+from liverseg_core.memory import keep_freed_memory
 from torch.utils.data import DataLoader, Dataset
 
 from .augment import shown
@@ -41,22 +42,24 @@ class Drawing(Protocol):
     @property
     def samples(self) -> int: ...
 
-    def batch(self, rng: np.random.Generator) -> Batch: ...
+    def batch(self, rng: np.random.Generator, number: int = 0) -> Batch: ...
 
 
 class Feed(Dataset[tuple[Shown, ...]]):
-    """The batches of step n, as many as are accumulated: every draw depends on (seed, n) alone."""
+    """The batches of step n, as many as are accumulated: every draw depends on (seed, n) and the number of the sample
+    alone. Of `processes` that share a step, the process `rank` has every `processes`-th batch."""
 
-    def __init__(self, experiment: Experiment, sampler: Drawing) -> None:
+    def __init__(self, experiment: Experiment, sampler: Drawing, rank: int = 0, processes: int = 1) -> None:
         self.sampler, self.stage, self.augment = sampler, experiment.stage(), experiment.augment
-        self.seed, self.accumulate = experiment.experiment.seed, experiment.experiment.accumulate
+        self.seed, self.rank, self.processes = experiment.experiment.seed, rank, processes
+        self.batches = experiment.experiment.accumulate * processes
 
     def __getitem__(self, step: int) -> tuple[Shown, ...]:
-        return tuple(self._batch(np.random.default_rng((self.seed, step, n))) for n in range(self.accumulate))
+        return tuple(self._batch(step, number) for number in range(self.rank, self.batches, self.processes))
 
-    def _batch(self, rng: np.random.Generator) -> Shown:
-        batch = self.sampler.batch(rng)
-        return Shown(shown(batch, self.augment, self.stage, rng), batch.target, batch.known)
+    def _batch(self, step: int, number: int) -> Shown:
+        batch = self.sampler.batch(np.random.default_rng((self.seed, step)), number)
+        return Shown(shown(batch, self.augment, self.stage), batch.target, batch.known)
 
 
 def fed(
@@ -75,6 +78,8 @@ def fed(
 
 
 def _alone(worker: int) -> None:
-    """Workers share the cores among them: one thread each, as torch does of its own accord."""
+    """Workers share the cores among them: one thread each, as torch does of its own accord. They ask for the same blocks of
+    memory again and again, and end with the run."""
     del worker
+    keep_freed_memory()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -29,7 +29,8 @@ class Line:
     high: float
 
     def __call__(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        return torch.where(inside, (x * self.slope + self.offset).clamp(self.low, self.high), self.low)
+        scaled = (x * self.slope).add_(self.offset).clamp_(self.low, self.high)
+        return scaled if inside.numpy().all() else scaled.masked_fill_(~inside, self.low)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def channels_by(
         n = last_echo([name]) - 1
         missing = volumes[n] is None
         made.append(torch.zeros(inside.shape) if missing else channel_of(name, laid, inside, rules[n]))
-    return torch.stack(made)
+    return made[0][None] if len(made) == 1 else torch.stack(made)
 
 
 def reach(values: torch.Tensor) -> tuple[float, float]:

@@ -1,4 +1,5 @@
-"""Cached cases -> batches: which case, which block of it, turned how. Every draw depends on (seed, step) alone.
+"""Cached cases -> batches: which case, which block of it, turned how. Every draw of a sample depends on (seed, step,
+number of the sample) alone, whichever batch, and whichever process, it is drawn in.
 
 A sampler is a row of SAMPLERS: which block of a case a sample shows.
 """
@@ -40,6 +41,7 @@ class Batch:
     modalities: tuple[str, ...]
     spacing_mm: tuple[tuple[float, float, float], ...]  # (x, y, z) of each sample
     scales: tuple[Scale | None, ...] = ()  # what the whole case says about grey values; None: the block says it
+    rngs: tuple[np.random.Generator, ...] = ()  # what decides the rest of each sample
 
 
 class Source:
@@ -170,17 +172,19 @@ class BatchSampler:
         """How many there are to see: slices of 2-D stages, cases otherwise."""
         return sum(len(case.image) for case in self.cases) if self.stage.dims == 2 else len(self.cases)
 
-    def batch(self, rng: np.random.Generator) -> Batch:
+    def batch(self, rng: np.random.Generator, number: int = 0) -> Batch:
+        """The `number`-th batch of those that make up what `rng` decides. Blocks grow to the largest of their batch."""
         parts: list[Part] = []
         modalities, known, scales = [], [], []
-        chosen = [int(n) for n in rng.choice(len(self.cases), self.sampler.batch, p=self.weights)]
-        empty = [bool(self.sampler.empty) and rng.random() < self.sampler.empty for _ in chosen]
-        views = [self._view(self.sources[n], rng) for n in chosen]
-        sizes = [self._any_size(rng) if nothing else view.size for nothing, view in zip(empty, views)]
+        rngs = tuple(rng.spawn((number + 1) * self.sampler.batch)[number * self.sampler.batch :])
+        chosen = [int(own.choice(len(self.cases), p=self.weights)) for own in rngs]
+        empty = [bool(self.sampler.empty) and own.random() < self.sampler.empty for own in rngs]
+        views = [self._view(self.sources[n], own) for n, own in zip(chosen, rngs)]
+        sizes = [self._any_size(own) if nothing else view.size for nothing, view, own in zip(empty, views, rngs)]
         size = np.max(sizes, axis=0)
-        for n, view, nothing in zip(chosen, views, empty):
+        for n, view, nothing, own in zip(chosen, views, empty, rngs):
             case = self.cases[n]
-            part, made = (_empty(size, case, rng), False) if nothing else self._look(case, view, size, rng)
+            part, made = (_empty(size, case, own), False) if nothing else self._look(case, view, size, own)
             parts.append(part)
             modalities.append("CT" if nothing else case.modality)
             annotated = {*case.case.annotated, *([LESION] if made else [])}
@@ -190,7 +194,9 @@ class BatchSampler:
         context = context_of(self.stage)
         target = target[:, :, context : target.shape[2] - context]
         spacings = tuple(self.cases[n].spacing_mm for n in chosen)
-        return Batch(image, target, codes, inside, torch.tensor(known), tuple(modalities), spacings, tuple(scales))
+        return Batch(
+            image, target, codes, inside, torch.tensor(known), tuple(modalities), spacings, tuple(scales), rngs
+        )
 
     def _look(self, case: CachedCase, view: View, size: np.ndarray, rng: np.random.Generator) -> tuple[Part, bool]:
         """What the view shows, and whether lesions were made up in it."""

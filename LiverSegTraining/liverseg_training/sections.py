@@ -16,6 +16,7 @@ LOSS_TERMS: Mapping[str, tuple[str, ...]] = {  # kind of a term -> what else its
     "ce": (),
     "bce": (),
 }
+WEAR = ("gamma", "bias", "noise", "blur", "thick")  # kinds of wear that [augment] shares may name
 DEEP: Mapping[str, tuple[str, ...]] = {"pow2": ("drop_last",), "alpha": ("start", "decay", "every")}
 
 
@@ -48,6 +49,11 @@ class Run:
         )
         demand(self.iters_per_epoch >= 0, "experiment.iters_per_epoch must not be negative")
         demand(0 <= self.ema < 1, f"experiment.ema must be 0 or more and less than 1, not {self.ema}")
+
+    @property
+    def length(self) -> str:
+        """How long a run goes on, in words that differ where it would."""
+        return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs} epochs of {self.iters_per_epoch} steps"
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,7 @@ class Augment:
     remap: float = 0.0  # share whose grey values go through a random curve
     gamma: Pair = (1.0, 1.0)
     worn: float = 0.5  # share that gets each kind of wear that follows
+    shares: Mapping[str, float] = field(default_factory=dict)  # kind -> its own share instead; WEAR; gamma's is 0.3
     bias: float = 0.0  # largest strength of the bias field (log units)
     noise: float = 0.0  # largest standard deviation, in units of the image's own
     blur_mm: float = 0.0
@@ -198,6 +205,9 @@ class Augment:
     def __post_init__(self) -> None:
         for axis in self.flip:
             one_of("augment.flip", axis, ("j", "k", "i"))
+        for kind, share in self.shares.items():
+            one_of("augment.shares", kind, WEAR)
+            demand(0 <= share <= 1, f"augment.shares: {kind} must lie between 0 and 1, not {share}")
         demand(
             0 <= self.echo_dropout < 1,
             f"augment.echo_dropout must be 0 or more and less than 1, not {self.echo_dropout}",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from liverseg_core.errors import InputError
 from liverseg_core.inference import device_named
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .budget import network_of
 from .checkpoints import Checkpoint
@@ -21,6 +22,7 @@ from .pretrained import load_pretrained
 from .rates import optimiser_of
 from .sections import Run
 from .semi import semi_of
+from .together import Group
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,6 +37,22 @@ class Trainee:
     scaler: torch.amp.GradScaler  # passes everything on unless training computes in fp16
     device: torch.device
     amp: str
+    shared: tuple[nn.Module, ...] = ()  # the networks as they answer where several processes train them
+
+    def answers(self, image: torch.Tensor, epoch: int) -> list[list[torch.Tensor]]:
+        """The heads of each network."""
+        if self.shared:
+            return [network(image, epoch) for network in self.shared]
+        return [network(image) for network in self.networks]
+
+    @contextmanager
+    def apart(self, *, alone: bool) -> Iterator[None]:
+        """Inside, and where `alone`, gradients are gathered by each process for itself."""
+        with ExitStack() as stack:
+            for network in self.shared if alone else ():
+                if isinstance(network, DistributedDataParallel):
+                    stack.enter_context(network.no_sync())
+            yield
 
     def short(self) -> AbstractContextManager[None]:
         """Inside, the networks compute in 16 bits where the experiment says so."""
@@ -84,6 +102,27 @@ def new_trainee(experiment: Experiment, device: torch.device) -> Trainee:
     optimiser = optimiser_of(networks, experiment.optim)
     scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
     return Trainee(networks, averages, optimiser, scaler, device, amp)
+
+
+class _Counted(nn.Module):
+    """A network whose heads that count for nothing have no gradient: processes would wait for it."""
+
+    def __init__(self, network: nn.Module, weights_of: Callable[[int, int], Sequence[float]]) -> None:
+        super().__init__()
+        self.network, self.weights_of = network, weights_of
+
+    def forward(self, image: torch.Tensor, epoch: int) -> list[torch.Tensor]:
+        heads = self.network(image)
+        weights = [*self.weights_of(len(heads), epoch), *[0.0] * len(heads)]
+        return [head if weight else head.detach() for head, weight in zip(heads, weights)]
+
+
+def spread(trainee: Trainee, group: Group, weights_of: Callable[[int, int], Sequence[float]]) -> Trainee:
+    """The same for a group of processes; `weights_of` (heads, epoch) is what each head counts for."""
+    if group.size == 1:
+        return trainee
+    counted = [_Counted(network, weights_of) for network in trainee.networks]
+    return replace(trainee, shared=tuple(group.spread(network, trainee.device) for network in counted))
 
 
 def begun(trainee: Trainee, experiment: Experiment) -> list[str]:

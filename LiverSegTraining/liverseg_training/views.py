@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from liverseg_core.geometry import Grid, resampled
 from torch.nn import functional
 
+from .between import Block, Corners, cells_of, channels_at, codes_at, corners_at, slabs, spread
 from .cache import CachedCase
 from .sections import Augment
 
@@ -41,107 +41,91 @@ class View:
 def look(case: CachedCase, view: View, size: np.ndarray, labels: Sequence[int], *, codes: bool = True) -> Part:
     """Image [1, volumes, k, j, i], target, codes and inside of one view, each [1, 1, k, j, i]; `size` may be larger than the
     view's. Without `codes`, which only simulated contrasts ask for, they are those of the target. A volume that the case
-    does not have is NaN."""
+    does not have is NaN. Beyond the case its border goes on."""
     if view.straight and np.array_equal(size, view.size):
         return cut(case, view, labels)
     bend, half = _bend(view, size), (size - 1) / 2
     corners = view.centre + (np.indices((2, 2, 2)).reshape(3, -1).T * 2 - 1) * half @ view.matrix.T
-    reach = 0.0 if bend is None else bend.abs().amax((0, 1, 2)).numpy()
+    reach = 0.0 if bend is None else bend.abs().amax((1, 2, 3)).numpy()
     shape = np.asarray(case.image.shape)
-    low = np.clip(np.floor(corners.min(axis=0) - reach).astype(int) - 1, 0, shape - 1)
-    high = np.clip(np.ceil(corners.max(axis=0) + reach).astype(int) + 2, low + 1, shape)
-    block = tuple(slice(a, b) for a, b in zip(low, high))
-    image, held = _blocks_of(case, block), torch.from_numpy(np.array(case.labels[block]))
+    low = np.clip(np.floor(corners.min(axis=0) - reach).astype(int) - 1, 0, np.maximum(shape - 2, 0))
+    high = np.clip(np.ceil(corners.max(axis=0) + reach).astype(int) + 2, low + 2, shape)
+    block = _block_of(case, tuple(slice(a, b) for a, b in zip(low, high)), labels)
+    cells, lines = cells_of(block.channels), _lines(view, size, low)
     inside = _inside(view, size, corners)
-    sampled = _through_turn if bend is None and not codes and view.first.min() >= 0 else _through_grid
-    seen, shares, near = sampled(image.float(), held, _Way(view, size, low, high - low, bend), labels)
-    best, winner = shares.max(dim=1, keepdim=True)
-    sure = best > 0.5 if len(labels) == 1 else (best > 0.5) | (best > 1 - shares.sum(1, keepdim=True))
-    target = (sure & inside) * (winner + 1).to(torch.uint8)
-    own = (near * inside).to(torch.uint8) if codes else _codes_of(target, labels)
-    return with_absent(seen, case), target, own, inside
+    k, j, i = (int(n) for n in size)
+    image = torch.empty((1, len(block.image), k, j, i))
+    target, own = (torch.empty((1, 1, k, j, i), dtype=torch.uint8) for _ in range(2))
+    borders: list[Corners] = []
+    for slab in slabs(size):
+        places = [line[0][slab] + line[1] for line in lines]
+        if bend is not None:
+            places = [place + way[slab] for place, way in zip(places, bend)]
+        about = corners_at(places, block.codes.shape)
+        for seen, volume in zip(image[0], block.image):
+            seen[slab] = about.mean(volume.flatten()).reshape(places[0].shape)
+        found = cells.index_select(0, about.first)
+        target[0, 0, slab] = found.reshape(places[0].shape)
+        borders.append(about.on_borders(found))
+        if codes:
+            own[0, 0, slab] = codes_at(places, block.codes)
+    target = channels_at(target, borders, block) * inside
+    own = own * inside if codes else _codes_of(target, labels)
+    return with_absent(image, case), target, own, inside
 
 
-@dataclass(frozen=True, eq=False)
-class _Way:
-    """From the voxels of a view to those of the block that it reads, which begins at `low` in the case."""
-
-    view: View
-    size: np.ndarray
-    low: np.ndarray
-    span: np.ndarray
-    bend: torch.Tensor | None
+def _block_of(case: CachedCase, block: tuple[slice, ...], labels: Sequence[int]) -> Block:
+    image, codes = _volumes_of(case, block), torch.from_numpy(np.array(case.labels[block]))
+    for axis, n in enumerate(codes.shape):
+        if n == 1:
+            image, codes = image.repeat_interleave(2, axis + 1), codes.repeat_interleave(2, axis)
+    return Block(image, codes, _channels_of(codes, labels), 1 + len(labels))
 
 
-# the volumes of the image, a share for each label, codes; [1, n, k, j, i]
-Sampled = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-def _through_turn(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Sequence[int]) -> Sampled:
-    """A turn and a scale alone are another grid in space, which ITK resamples in half of the time of grid_sample. Codes
-    are left out."""
-    matrix, size = way.view.matrix[::-1, ::-1], way.size[::-1]
-    start = (way.view.centre - way.low)[::-1] - matrix @ ((size - 1) / 2)
-    spacing = np.linalg.norm(matrix, axis=0)
-    source = Grid(_triple(way.span[::-1]))
-    target = Grid(_triple(size), tuple(spacing), tuple(start), tuple((matrix / spacing).ravel()))
-    seen = torch.from_numpy(np.stack([resampled(volume.numpy(), source, target) for volume in image]))[None]
-    shares = [resampled((held == code).numpy().view(np.uint8), source, target) for code in labels]
-    return seen, torch.from_numpy(np.stack(shares))[None], seen
-
-
-def _through_grid(image: torch.Tensor, held: torch.Tensor, way: _Way, labels: Sequence[int]) -> Sampled:
-    """Any way, bent ones too. Beyond the block its border goes on."""
-    scale = 2.0 / way.span
-    grid = _affine(way.view.matrix * scale[:, None], (way.view.centre - way.low + 0.5) * scale - 1, way.size)
-    if way.bend is not None:
-        grid += way.bend * torch.from_numpy(scale).float()
-    grid = grid.flip(-1)[None]
-    stack = torch.stack([*image, *((held == code).float() for code in labels)])[None]
-    seen = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    near = functional.grid_sample(
-        held.float()[None, None], grid, mode="nearest", padding_mode="zeros", align_corners=False
-    )
-    return seen[:, : len(image)], seen[:, len(image) :], near
+def _lines(view: View, size: np.ndarray, low: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Where the voxels of a view lie in the block that begins at `low`: along each axis what their k adds, [k, 1, 1], and
+    what their place in the plane does, [j, i]."""
+    k, j, i = (torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size)
+    made = []
+    for (a, b, c), middle in zip(view.matrix.tolist(), (view.centre - low).tolist()):
+        made.append(((k * a + middle)[:, None, None], (j * b)[:, None] + i * c))
+    return made
 
 
 def _inside(view: View, size: np.ndarray, corners: np.ndarray) -> torch.Tensor:
     """Which voxels lie in the scan, bool [1, 1, k, j, i]: it ends in planes, whatever bends."""
     inside = torch.ones((1, 1, *(int(n) for n in size)), dtype=torch.bool)
-    k, j, i = (torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in size)
-    for axis in range(3):
+    for axis, (deep, plane) in enumerate(_lines(view, size, np.zeros(3))):
         first, last = float(view.first[axis]) - 0.5, float(view.last[axis]) - 0.5
         if corners[:, axis].min() < first or corners[:, axis].max() > last:
-            a, b, c = (float(n) for n in view.matrix[axis])
-            place = (k * a + float(view.centre[axis]))[:, None, None] + (j * b)[:, None] + i * c
-            inside &= (place >= first) & (place <= last)
+            for slab in slabs(size):
+                place = (deep[slab] + (plane - (first + last) / 2)).abs_()
+                inside[0, 0, slab] &= place <= (last - first) / 2
     return inside
 
 
-def _affine(matrix: np.ndarray, start: np.ndarray, size: np.ndarray) -> torch.Tensor:
-    """`start` + `matrix` times each voxel's offset from the middle, float32 [k, j, i, 3]."""
-    m, s = torch.from_numpy(matrix).float(), torch.from_numpy(start).float()
-    k, j, i = (torch.arange(int(n), dtype=torch.float32)[:, None] - (int(n) - 1) / 2 for n in size)
-    plane = (j * m[:, 1])[:, None] + (i * m[:, 2])[None]
-    return (k * m[:, 0] + s)[:, None, None] + plane[None]
-
-
 def _bend(view: View, size: np.ndarray) -> torch.Tensor | None:
-    """The displacement of every voxel, [k, j, i, 3] in voxels of the case."""
+    """The displacement of every voxel, [3, k, j, i] in voxels of the case."""
     if not view.bend.any():
         return None
-    nodes = torch.from_numpy(view.bend).float()[None]
-    k, j, i = (int(n) for n in size)
-    return functional.interpolate(nodes, (k, j, i), mode="trilinear", align_corners=True)[0].movedim(0, -1)
-
-
-def _triple(three: np.ndarray) -> tuple[int, int, int]:
-    a, b, c = (int(n) for n in three)
-    return (a, b, c)
+    return torch.stack([spread(nodes, size) for nodes in torch.from_numpy(view.bend).float()])
 
 
 def _codes_of(target: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
-    return torch.tensor([0, *labels], dtype=torch.uint8)[target.long()]
+    if list(labels) == list(range(1, len(labels) + 1)):
+        return target
+    codes = torch.zeros_like(target)
+    for n, code in enumerate(labels, start=1):
+        codes.add_((target == n).view(torch.uint8), alpha=code)
+    return codes
+
+
+def _channels_of(codes: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
+    """The number of each voxel's channel; 0 where it holds none of `labels`."""
+    channels = torch.zeros_like(codes)
+    for n, code in enumerate(labels, start=1):
+        channels.add_((codes == code).view(torch.uint8), alpha=n)
+    return channels
 
 
 def cut(case: CachedCase, view: View, labels: Sequence[int]) -> Part:
@@ -154,7 +138,7 @@ def cut(case: CachedCase, view: View, labels: Sequence[int]) -> Part:
     kept = [np.clip(line, 0, n - 1) for line, n in zip(lines, case.image.shape)]
     low = [int(line.min()) for line in kept]
     block = tuple(slice(a, int(line.max()) + 1) for a, line in zip(low, kept))
-    image, codes = _blocks_of(case, block), torch.from_numpy(np.array(case.labels[block]))
+    image, codes = _volumes_of(case, block), torch.from_numpy(np.array(case.labels[block]))
     back = [axis for axis in range(3) if view.matrix[axis, axis] < 0]
     whole = all(bool(line.all()) for line in (*held, *within))
     if whole:
@@ -167,9 +151,7 @@ def cut(case: CachedCase, view: View, labels: Sequence[int]) -> Part:
         codes = torch.from_numpy(np.ascontiguousarray(codes.numpy()[index]))
         inside = _box(held)
         codes = codes * (inside & _box(within))[0, 0]
-    target = torch.zeros_like(codes)
-    for n, code in enumerate(labels, start=1):
-        target[codes == code] = n
+    target = _channels_of(codes, labels)
     return with_absent(image.float()[None], case), target[None, None], codes[None, None], inside
 
 
@@ -179,7 +161,7 @@ def with_absent(seen: torch.Tensor, case: CachedCase) -> torch.Tensor:
     return seen if absent == 0 else functional.pad(seen, (0,) * 7 + (absent,), value=torch.nan)
 
 
-def _blocks_of(case: CachedCase, block: tuple[slice, ...]) -> torch.Tensor:
+def _volumes_of(case: CachedCase, block: tuple[slice, ...]) -> torch.Tensor:
     """A block of every volume that the case has, [n, k, j, i]."""
     return torch.from_numpy(np.stack([volume[block] for volume in case.volumes if volume is not None]))
 

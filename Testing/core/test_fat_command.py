@@ -14,6 +14,9 @@ import SimpleITK as sitk
 from dicom_files import write_series
 from liverseg_core.cli import main
 from liverseg_core.cli.sample import save_echoes, write_multiecho
+from liverseg_core.errors import InputError
+from liverseg_core.fat import Protocol
+from liverseg_core.fat.analysis import FatResult, analyse
 from liverseg_core.fat.spectra import spectrum_named
 from liverseg_core.geometry import Grid, as_image, grid_of
 from liverseg_core.multiecho_synthetic import Liver, Train, Truth, cells, scanned, train_named, truth_of
@@ -270,6 +273,31 @@ def test_bad_input_is_one_sentence(more: list[str], code: int, text: str, tmp_pa
     assert text in error.splitlines()[-1]
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def analysed(magnitude: np.ndarray) -> FatResult:
+    return analyse(magnitude, None, Protocol(TRAIN.te_ms, TRAIN.field_t), GRID, LIVER)
+
+
+def test_motion_between_echoes_is_flagged() -> None:
+    """The later half of the echoes lies 9 mm aside."""
+    still = phantom().magnitude
+    moved = still.copy()
+    moved[3:] = np.roll(still[3:], 3, axis=3)
+    flags = [[notice.code for notice in analysed(echoes).notices] for echoes in (still, moved)]
+    assert flags == [[], ["residual_high"]]
+
+
+def test_slices_without_signal_are_not_measured() -> None:
+    """As zeros they would halve R2* slice by slice."""
+    echoes = phantom().magnitude.copy()
+    echoes[:, 3:5] = 0.0
+    result = analysed(echoes)
+    assert not result.measured[3:5].any()
+    rate = next(row for row in result.rows if (row.structure, row.quantity) == ("liver", "r2star_median"))
+    assert rate.value == pytest.approx(60.0, rel=0.02)
+    with pytest.raises(InputError, match="nothing but zeros under the liver mask"):
+        analysed(np.where(LIVER, 0.0, phantom().magnitude))
 
 
 def test_two_echoes_give_a_fat_fraction_that_is_not_called_pdff(tmp_path: Path, capsys: Any) -> None:

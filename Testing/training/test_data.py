@@ -14,7 +14,8 @@ from liverseg_core.errors import InputError
 from liverseg_core.geometry import Grid, as_image
 from liverseg_core.preparation import prepare
 from liverseg_core.reading import read_scan
-from liverseg_training.augment import blurred, shown, thick
+from liverseg_training.augment import _drawn, blurred, shown, thick
+from liverseg_training.between import spread
 from liverseg_training.cache import cached
 from liverseg_training.cases import list_cases
 from liverseg_training.contrast import HELD_OUT, random_curve, simulated
@@ -25,6 +26,7 @@ from liverseg_training.sampling import BatchSampler
 from liverseg_training.sections import Augment, Sampler, Split
 from liverseg_training.splits import split_cases
 from liverseg_training.views import View, look
+from torch.nn import functional
 
 QUIET = Augment(rotate_deg=(0.0, 0.0, 0.0), scale=(1.0, 1.0))
 
@@ -250,6 +252,40 @@ def test_blur_and_thick_slices_keep_the_mean_and_lose_detail() -> None:
     for worn in (blurred(noise, [1.5, 1.5, 1.5]), thick(noise, 0, 3.0)):
         assert float(worn.mean()) == pytest.approx(float(noise.mean()), abs=0.01)
         assert float(worn.std()) < 0.7 * float(noise.std())
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_matrix_an_axis_does_what_torch_does_in_three_dimensions(axis: int) -> None:
+    """Blur, thick slices and a field between nodes, against the 3-D layers that they stand for."""
+    volume = torch.rand(20, 17, 26, generator=torch.Generator().manual_seed(0))
+    sigma, shape, pad = 1.3, [1, 1, 1, 1, 1], [0] * 6
+    kernel = torch.exp(-0.5 * (torch.arange(-4, 5) / sigma) ** 2)
+    shape[2 + axis], pad[4 - 2 * axis], pad[5 - 2 * axis] = 9, 4, 4
+    padded = functional.pad(volume[None, None], pad, mode="replicate")
+    wanted = functional.conv3d(padded, (kernel / kernel.sum()).reshape(shape))[0, 0]
+    torch.testing.assert_close(blurred(volume, [sigma if n == axis else 0.0 for n in range(3)]), wanted)
+    coarse = list(volume.shape)
+    coarse[axis] = round(coarse[axis] / 2.5)
+    fewer = functional.adaptive_avg_pool3d(volume[None, None], coarse)
+    wanted = functional.interpolate(fewer, volume.shape, mode="trilinear", align_corners=False)[0, 0]
+    torch.testing.assert_close(thick(volume, axis, 2.5), wanted)
+    nodes = torch.randn(3, 4, 2)
+    wanted = functional.interpolate(nodes[None, None], volume.shape, mode="trilinear", align_corners=True)[0, 0]
+    torch.testing.assert_close(spread(nodes, volume.shape), wanted)
+
+
+def test_every_kind_of_wear_comes_to_its_own_share_of_the_samples() -> None:
+    augment = Augment(gamma=(0.7, 1.5), bias=0.2, noise=0.3, blur_mm=3.0, thick_mm=6.0, worn=0.5, shares={"blur": 0.1, "gamma": 0.8, "bias": 0.0})  # fmt: skip
+    rng = np.random.default_rng(0)
+    looks = [_drawn(augment, 3, rng) for _ in range(3000)]
+    found = [np.mean([test(drawn) for drawn in looks]) for test in (
+        lambda drawn: drawn.gamma != 1.0, lambda drawn: drawn.bias > 0, lambda drawn: drawn.noise > 0,
+        lambda drawn: drawn.blur_mm > 0, lambda drawn: drawn.thick_mm > 0,
+    )]  # fmt: skip
+    assert found == pytest.approx([0.8, 0.0, 0.5, 0.1, 0.5], abs=0.03)
+    for shares in ({"blurr": 0.1}, {"blur": 1.1}):
+        with pytest.raises(InputError, match=r"augment\.shares"):
+            Augment(shares=shares)
 
 
 def test_a_case_without_its_meta_is_not_a_case(tmp_path) -> None:

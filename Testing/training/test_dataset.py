@@ -27,6 +27,7 @@ from liverseg_training.dataset_look import digest_of, look_at
 from liverseg_training.dataset_work import weight_of, worked
 from liverseg_training.layouts import cases_below
 from liverseg_training.layouts._files import rows_of
+from liverseg_training.layouts._volumes import Volume
 from liverseg_training.splits import read_split
 from phantoms import SHARED
 
@@ -245,6 +246,31 @@ def test_the_weight_of_a_case_is_that_of_its_voxels_unpacked(tmp_path: Path) -> 
     """Image as int16, a byte a voxel for the codes, and the labels as they are stored."""
     tiny.own(tmp_path)
     assert weight_of(list_cases(tmp_path)[0]) == pytest.approx(tiny.CODES.size * (2 + 1 + 1))
+
+
+@pytest.mark.parametrize(("values", "bytes_a_voxel"), [({1: 1, 2: 2}, 2 + 1), ({1: 1, 3: 2}, 2 + 1 + 1)])
+def test_a_mask_that_holds_our_codes_already_is_not_held_twice(
+    tmp_path: Path, values: dict[int, int], bytes_a_voxel: int
+) -> None:
+    case = cases_below(tiny.lits(tmp_path), "lits")[0]
+    assert isinstance(case.reader, Volume)
+    (layer,) = case.reader.layers
+    tiny.save(layer.file, tiny.valued({code: value for value, code in values.items()}))
+    other = replace(case, reader=replace(case.reader, layers=(replace(layer, values=values),)))
+    _, mask = other.read()
+    assert weight_of(other) == pytest.approx(tiny.CODES.size * bytes_a_voxel)
+    assert np.array_equal(mask.voxels, tiny.valued({1: 1, 2: 2}))
+
+
+def test_large_cases_come_first_so_that_small_ones_fill_what_is_left(tmp_path: Path) -> None:
+    tiny.lits(tmp_path, (1, 2))
+    deep = replace(tiny.GRID, size=(*tiny.GRID.size[:2], 3 * tiny.SLICES))
+    tiny.save(tmp_path / "volume-5.nii", np.concatenate([tiny.scan(5)] * 3), deep)
+    tiny.save(tmp_path / "segmentation-5.nii", np.concatenate([tiny.valued({1: 1, 2: 2})] * 3), deep)
+    cases = cases_below(tmp_path, "lits")
+    taken = list(worked(tiny.dies_of_one, cases, lambda case: f"lost {case.id}", workers=2, memory_gb=0.1))
+    assert taken[0] == "lits_5"  # memory holds one at a time
+    assert sorted(taken) == ["lits_1", "lits_2", "lits_5"]
 
 
 @pytest.mark.parametrize("layout", ["lits", "chaos", "amos", "nnunet", "cases"])

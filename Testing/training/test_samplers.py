@@ -11,6 +11,7 @@ from liverseg_core.errors import InputError
 from liverseg_core.preparation import channel_of, prepare
 from liverseg_core.reading import read_scan
 from liverseg_training.augment import shown
+from liverseg_training.cache import CachedCase
 from liverseg_training.experiment import Experiment, experiment_from
 from liverseg_training.fit import cached_sides
 from liverseg_training.intensity import line_of, rule_for, scale_of
@@ -143,16 +144,38 @@ def test_a_straight_cut_is_what_interpolation_sees(raw: dict) -> None:
             assert torch.equal(one, other)
 
 
-def test_both_ways_through_a_turn_see_the_same(raw: dict) -> None:
-    """With codes by torch, without them by ITK: half of the time, the same voxels."""
-    sampler = sampler_of(blocks(raw, "patch", [16, 20, 24]), replace(TURNED, bend_mm=0.0))
-    for n, source in enumerate(sampler.sources):
-        view = sampler._view(source, np.random.default_rng(n))
-        one, other = (look(source.case, view, view.size, (1, 3), codes=codes) for codes in (True, False))
-        assert torch.equal(one[3], other[3])
-        torch.testing.assert_close(one[0][one[3]], other[0][one[3]], atol=0.2, rtol=1e-3)
-        assert float((one[1] != other[1]).float().mean()) < 1e-3
-        assert bool(one[1].any())
+def foreign(case: CachedCase, view: View) -> tuple[torch.Tensor, torch.Tensor]:
+    """The image and the shares of codes 1 and 3 by torch's grid_sample on the whole case, [1, n, k, j, i]."""
+    shape, (k, j, i) = np.array(case.image.shape), (int(n) for n in view.size)
+    offsets = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (k, j, i)), indexing="ij"), axis=-1)
+    place = offsets @ view.matrix.T + view.centre
+    nodes = torch.from_numpy(view.bend)[None]
+    bend = torch.nn.functional.interpolate(nodes, (k, j, i), mode="trilinear", align_corners=True)[0].movedim(0, -1)
+    grid = ((torch.from_numpy(place) + bend + 0.5) * 2 / torch.from_numpy(shape) - 1).flip(-1)[None]
+    stack = np.stack([np.asarray(case.image, float), case.labels == 1, case.labels == 3])
+    seen = torch.nn.functional.grid_sample(
+        torch.from_numpy(stack)[None], grid, padding_mode="border", align_corners=False
+    )  # fmt: skip
+    return seen[:, :1], seen[:, 1:]
+
+
+@pytest.mark.parametrize("bend_mm", [0.0, 8.0])
+@pytest.mark.parametrize("codes", [True, False])
+def test_what_is_seen_through_a_turn_is_what_torch_interpolates(raw: dict, bend_mm: float, codes: bool) -> None:
+    """Both where several slabs and where a case of one slice alone is looked at; codes differ on borders alone."""
+    sampler = sampler_of(blocks(raw, "patch", [16, 20, 24]), replace(TURNED, bend_mm=bend_mm))
+    flat = replace(sampler.cases[0], image=sampler.cases[0].image[9:10], labels=sampler.cases[0].labels[9:10])
+    for n, source in enumerate([*sampler.sources, Source(replace(flat, last=np.array(flat.image.shape, float)), sampler.stage)]):  # fmt: skip
+        view = replace(sampler._view(source, np.random.default_rng(n)), size=np.array([60, 50, 56]))
+        image, target, own, inside = look(source.case, view, view.size, (1, 3), codes=codes)
+        seen, shares = foreign(source.case, view)
+        torch.testing.assert_close(image[inside].double(), seen[inside], atol=0.1, rtol=1e-3)
+        best, winner = torch.cat([1 - shares.sum(1, keepdim=True), shares], 1).max(1, keepdim=True)
+        assert float((target != winner * inside)[best > 0.51].float().sum()) == 0
+        assert bool(target.any())
+        sure = best > 0.999
+        assert torch.equal(own[sure], (torch.tensor([0, 1, 3])[winner] * inside)[sure].to(torch.uint8)) or codes
+        assert set(own.unique().tolist()) <= set(np.unique(source.case.labels))
 
 
 def test_slices_are_never_mixed_by_a_turn(raw: dict) -> None:

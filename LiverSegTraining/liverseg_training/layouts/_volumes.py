@@ -47,15 +47,24 @@ class Volume:
                 )
         scan = read_scan(self.image, phase)
         notices = list(unplaced(scan.grid))
-        out = np.zeros(scan.grid.array_shape, np.uint8)
+        out = None if len(self.layers) == 1 else np.zeros(scan.grid.array_shape, np.uint8)
         for layer in self.layers:
             codes, grid = _codes_in(layer)
             notices += self._demand_grid(layer.file, grid, scan.grid)
-            np.copyto(out, codes, where=codes > 0)
+            if out is None:
+                out = codes
+            else:
+                np.copyto(out, codes, where=codes > 0)
+        assert out is not None
         return replace(scan, notices=(*scan.notices, *notices)), LabelMask(out, scan.grid)
 
     def files(self) -> tuple[Path, ...]:
         return (self.image, *(layer.file for layer in self.layers))
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether a mask of bytes holds our codes as it lies on the disk: then there is no second copy of it."""
+        return len(self.layers) == 1 and _same(self.layers[0].values)
 
     @property
     def recipe(self) -> str:
@@ -152,14 +161,22 @@ def unplaced(grid: Grid) -> Iterator[Notice]:
 
 
 def as_codes(planes: np.ndarray, values: Mapping[int, int], where: object) -> np.ndarray:
-    """uint8 codes of voxels [k, j, i]; UnfitError for fractions and for values that the data set does not know."""
+    """uint8 codes of voxels [k, j, i]; UnfitError for fractions and for values that the data set does not know. They are
+    `planes` itself, which may be read only, where those are bytes that hold our codes."""
     table = np.full(256, _STRANGE, np.uint8)
     table[0] = 0
     for value, code in values.items():
         table[value] = code
-    out = np.empty(planes.shape, np.uint8)
+    as_stored = planes.dtype == np.uint8 and _same(values)
+    out = planes if as_stored else np.empty(planes.shape, np.uint8)
     strange: set[float] = set()
     for plane, drawn in zip(planes, out):  # one after another: a mask of a large CT in double precision is a gigabyte
+        if plane.dtype == np.uint8:
+            codes = table[plane]
+            strange |= {float(value) for value in np.unique(plane[codes == _STRANGE])[:8]}
+            if not as_stored:
+                drawn[...] = codes
+            continue
         whole = np.clip(np.nan_to_num(plane, nan=-1.0), -1, 256).astype(np.int16)
         odd = (whole != plane) | (whole < 0) | (whole > 255)
         drawn[...] = table[np.where(odd, 0, whole)]
@@ -178,6 +195,10 @@ def _codes_in(layer: Layer) -> tuple[np.ndarray, Grid]:
     except OSError as problem:
         raise InputError(f"{layer.file} cannot be read: {problem.strerror or problem}") from None
     return as_codes(voxels_of(image, layer.file), layer.values, layer.file), grid_of(image)
+
+
+def _same(values: Mapping[int, int]) -> bool:
+    return all(value == code for value, code in values.items())
 
 
 def _spans(values: Mapping[int, int]) -> str:

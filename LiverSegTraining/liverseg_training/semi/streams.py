@@ -60,8 +60,8 @@ class TwoStreams:
         """How many with a reference there are to see."""
         return self.labelled.samples
 
-    def batch(self, rng: np.random.Generator) -> Batch:
-        one, other = self.labelled.batch(rng), self.unlabelled.batch(rng)
+    def batch(self, rng: np.random.Generator, number: int = 0) -> Batch:
+        one, other = (stream.batch(own, number) for stream, own in zip((self.labelled, self.unlabelled), rng.spawn(2)))
         pairs = {f.name: (getattr(one, f.name), getattr(other, f.name)) for f in fields(Batch)}
         joined: dict[str, Any] = {
             name: torch.cat([a, b]) if isinstance(a, torch.Tensor) else a + b for name, (a, b) in pairs.items()

@@ -11,27 +11,26 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
-from .records import Case
 
-Work = Callable[[Case], str]  # its answer is the case's error, or nothing
-_DIED = "the process that worked on it ended without a word (out of memory?); try it alone, with --workers 1"
-_DESERTED = "the cluster had no worker left that could take it; start workers again, and go on with --resume"
+Item = TypeVar("Item")  # a case, or whatever else `work` can take; the answer of `work` is its error, or nothing
+DIED = "the process that worked on it ended without a word (out of memory?); try it alone, with --workers 1"
+DESERTED = "the cluster had no worker left that could take it; start workers again, and go on with --resume"
 _ANSWER_S = "10 s"
 _LOOK_S, _PATIENCE_S = 5.0, 120.0  # how often workers are counted, and how long none may be there
 
 
 def on_processes(
-    cases: Sequence[Case], work: Work, workers: int, abandon: Callable[[], None]
-) -> Iterator[tuple[Case, str]]:
+    cases: Sequence[Item], work: Callable[[Item], str], workers: int, abandon: Callable[[], None]
+) -> Iterator[tuple[Item, str]]:
     """Each process has one case in hand: when it dies, that case alone is lost, and another process takes its place.
 
     `abandon` tidies up in a process that has to end in the middle of its case.
     """
     waiting = list(reversed(cases))
-    busy: dict[Future[str], tuple[ProcessPoolExecutor, Case]] = {}
+    busy: dict[Future[str], tuple[ProcessPoolExecutor, Item]] = {}
     idle = [_process(workers, abandon) for _ in range(min(workers, len(cases)))]
     try:
         while waiting or busy:
@@ -48,7 +47,7 @@ def on_processes(
             process.shutdown(wait=not busy, cancel_futures=True)
 
 
-def on_cluster(cases: Sequence[Case], work: Work, address: str) -> Iterator[tuple[Case, str]]:
+def on_cluster(cases: Sequence[Item], work: Callable[[Item], str], address: str) -> Iterator[tuple[Item, str]]:
     """Dask workers that see the same files under the same paths. InputError when there is no Dask, or no scheduler."""
     try:
         distributed: Any = import_module("dask.distributed")
@@ -68,15 +67,15 @@ def on_cluster(cases: Sequence[Case], work: Work, address: str) -> Iterator[tupl
         suspects = []  # Dask blames every case that its dead workers held: each is tried once more, alone
         for future, error in _finished(distributed, client, waiting):
             case = waiting.pop(future)
-            if error == _DIED:
+            if error == DIED:
                 suspects.append(case)
             else:
                 yield case, error
         for case in suspects:
             alone = _finished(distributed, client, [client.submit(work, case, pure=False)])
-            yield case, next((error for _, error in alone), _DESERTED)
+            yield case, next((error for _, error in alone), DESERTED)
         for case in waiting.values():
-            yield case, _DESERTED
+            yield case, DESERTED
 
 
 def _finished(distributed: Any, client: Any, futures: Iterable[Any]) -> Iterator[tuple[Any, str]]:
@@ -139,7 +138,7 @@ def _answer(future: Future[str]) -> tuple[str, bool]:
     try:
         return future.result(), True
     except BrokenProcessPool:
-        return _DIED, False
+        return DIED, False
 
 
 def _told(future: Any) -> str:
@@ -148,7 +147,7 @@ def _told(future: Any) -> str:
     if problem is None:
         return str(future.result(timeout=_LOOK_S))
     died = type(problem).__name__ == "KilledWorker"
-    return _DIED if died else f"the cluster lost it ({type(problem).__name__}: {_first_line(problem)})"
+    return DIED if died else f"the cluster lost it ({type(problem).__name__}: {_first_line(problem)})"
 
 
 def _first_line(problem: Any) -> str:

@@ -15,7 +15,8 @@ from ..records import Measurement, Notice
 from .findings import findings, measured, measured_share
 from .fitting import Drawn, Signals
 from .magnitude import Fit, fit_power
-from .noise import uncertainty
+from .misfit import share_of_misfits, told_of_misfits
+from .noise import sigma_of_air, uncertainty
 from .options import Options
 from .pooled import Pool, pooled
 from .protocol import RENAME_BIAS, Protocol, notices_about
@@ -38,7 +39,8 @@ def analyse(
     liver: np.ndarray,
     options: Options | None = None,
 ) -> FatResult:
-    """`magnitude` and `phase_rad` [n, k, j, i], echoes in the order of the protocol; `liver` bool [k, j, i].
+    """`magnitude` and `phase_rad` [n, k, j, i], echoes in the order of the protocol; `liver` bool [k, j, i]. Voxels that
+    are zero in every echo hold no signal and are not measured.
 
     Two echoes give a fat fraction without R2*, by magnitudes alone. InputError for an empty liver, and for echoes that
     cannot tell fat from water.
@@ -46,6 +48,9 @@ def analyse(
     options = options or Options()
     if not liver.any():
         raise InputError("the liver mask is empty: there is nothing to measure")
+    whole, liver = liver, liver & magnitude.any(axis=0)
+    if not liver.any():
+        raise InputError("the echoes hold nothing but zeros under the liver mask; expected the echoes it was drawn on")
     if len(protocol.te_ms) == 2:
         return two_point(magnitude, protocol, grid, liver, options)
     spectrum = spectrum_named(options.spectrum)
@@ -59,8 +64,12 @@ def analyse(
     pools = {region.name: pooled(magnitude[:, region.mask], signals.echoes, drawn.sigma) for region in regions}
     maps = _maps(drawn, signals, body)
     rows = [row for region in regions for row in _rows(region, maps, pools[region.name], magnitude, signals, drawn)]
-    rows.append(measured_share(roi, liver, grid))
+    rows.append(measured_share(roi, whole, grid))
     rows += list(findings(roi, grid, {"pdff": maps.pdff, "r2star": maps.r2star}, rows, protocol, options))
+    residual, phases = maps.residual[roi], drawn.method == "complex"
+    noise = sigma_of_air(signals.air)  # that of the residuals has grown with what does not fit
+    noise = drawn.sigma if math.isnan(noise) else noise
+    notices += told_of_misfits(share_of_misfits(residual, noise, len(protocol.te_ms), phases=phases))
     if drawn.half:
         text = "More than half of the signal is fat, which magnitudes cannot tell from water; the phases were used."
         notices.append(Notice("fat_above_half", text))

@@ -8,6 +8,7 @@ read-out, is taken where it halves the residual.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,15 +17,18 @@ from .descent import Limits, Normal, descended
 from .magnitude import Echoes, Fit
 
 _CHUNK = 1 << 14
-_SAMPLE = 4000  # voxels that decide about polarity and precession
+_SAMPLE = 2000  # voxels that decide about polarity and precession
 _BIPOLAR_GAIN = 2.0  # how often smaller the residual must be with theta; noise alone makes 1.1 of one more unknown
 _FREE = (-1e9, 1e9)
 _LIMITS = (  # lowest, highest, and a step that changes nothing: of W, F, R2*, field, phase, alternating phase
     (*_FREE, 1e-5), (*_FREE, 1e-5), (-20.0, 2000.0, 1e-2), (*_FREE, 1e-2), (*_FREE, 1e-4), (*_FREE, 1e-4),
 )  # fmt: skip
+_BEST = 0.25  # the share of voxels fitted best: flow and breathing leave more, and say nothing about the scanner
+_SIGNS = (1, -1)
+_SURE = 3.0  # standard errors of the mean
 _SAME = 1.0  # half of that is reached by echo times that are rounded
 _SMALL = 1e-9
-_NOTHING = 1e-4  # of the signal: a residual this small needs no further explanation
+_NOTHING = 1e-3  # of the signal: a residual this small needs no further explanation; 12 bits leave half of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,16 @@ class ComplexFit(Fit):
     field_hz: torch.Tensor
     phase: torch.Tensor
     alternation: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What some conventions leave of some voxels, [v]: the residual relative to the signal and the alternating phase in
+    radians, of the better start; PDFF in per cent, of the first."""
+
+    residual: torch.Tensor
+    alternation: torch.Tensor
+    pdff: torch.Tensor
 
 
 def fit_complex(signals: torch.Tensor, echoes: Echoes, start: Fit, *, bipolar: bool, precession: int = 1) -> ComplexFit:
@@ -51,28 +65,41 @@ def fit_complex(signals: torch.Tensor, echoes: Echoes, start: Fit, *, bipolar: b
 def conventions(signals: torch.Tensor, echoes: Echoes, start: Fit) -> tuple[bool, int]:
     """Whether the read-out is bipolar, and the sign with which fat turns: what leaves the smallest residual.
 
-    The sign is decided where there is fat, if there is any: lean tissue cannot tell it, and then it does not matter
-    either. The alternating phase must halve the residual, or be so much the same in all voxels that noise cannot make
-    it; and it needs five echoes: with fewer it would explain anything.
+    The alternating phase is looked at under the sign that is found with it: under the other one the fat asks for one,
+    the same in all voxels. It must halve the residual, or be so much the same in all voxels that noise cannot make it;
+    and it needs five echoes: with fewer it would explain anything.
     """
-    share = start.fat / (start.water + start.fat).clamp_min(_SMALL)
-    fatty = (share > 0.15) & (share < 0.85)
-    signs = (1, -1)
     some, begin = _strongest(signals, start)
-    fat, begin_fat = _strongest(signals[:, fatty], start[fatty]) if int(fatty.sum()) >= 50 else (some, begin)
+    plain = {sign: _looked_at(some, echoes, begin, bipolar=False, precession=sign) for sign in _SIGNS}
+    if len(echoes.times_s) < 5:
+        return False, _sign(plain, begin)
+    free = {sign: _looked_at(some, echoes, begin, bipolar=True, precession=sign) for sign in _SIGNS}
+    sign = _sign(free, begin)
+    most, least = (float(looks[sign].residual.quantile(_BEST)) for looks in (plain, free))
+    bipolar = most > _NOTHING and (most > _BIPOLAR_GAIN * least or _is_one_value(free[sign].alternation))
+    return bipolar, _sign(free if bipolar else plain, begin)
 
-    def best(*, bipolar: bool) -> tuple[float, int, torch.Tensor]:
-        told = {sign: fit_complex(fat, echoes, begin_fat, bipolar=bipolar, precession=sign) for sign in signs}
-        sign = min(signs, key=lambda s: _usual_residual(fat, told[s]))
-        fit = fit_complex(some, echoes, begin, bipolar=bipolar, precession=sign)
-        return _usual_residual(some, fit), sign, fit.alternation
 
-    without, sign, _ = best(bipolar=False)
-    if len(echoes.times_s) < 5 or without < _NOTHING:
-        return False, sign
-    with_it, other, alternation = best(bipolar=True)
-    bipolar = without > _BIPOLAR_GAIN * with_it or _is_one_value(alternation)
-    return (True, other) if bipolar else (False, sign)
+def _sign(told: Mapping[int, _Look], begin: Fit) -> int:
+    """By all voxels together, each against its own noise. Lean tissue cannot tell: there the magnitudes break the tie."""
+    logs = {sign: look.residual.clamp_min(_NOTHING).log() for sign, look in told.items()}
+    gain = logs[-1] - logs[1]
+    if float(gain.mean().abs()) > _SURE * float(gain.std()) / len(gain) ** 0.5:
+        return 1 if float(gain.mean()) > 0 else -1
+    lean = begin.fat < begin.water
+    ours = begin.pdff()[lean].nanmedian()
+    return min(told, key=lambda sign: float((told[sign].pdff[lean].nanmedian() - ours).abs()))
+
+
+def _looked_at(signals: torch.Tensor, echoes: Echoes, begin: Fit, *, bipolar: bool, precession: int) -> _Look:
+    """From the better of two starts: magnitudes may have taken fat for water, and turning the wrong way comes near to
+    that."""
+    swapped = Fit(begin.fat, begin.water, begin.rate, begin.residual)
+    one, other = (fit_complex(signals, echoes, at, bipolar=bipolar, precession=precession) for at in (begin, swapped))
+    first = one.residual <= other.residual
+    residual = torch.where(first, one.residual, other.residual) / signals.abs().amax(dim=0).clamp_min(_SMALL)
+    alternation = torch.where(first, one.alternation, other.alternation)
+    return _Look(residual, alternation, one.pdff())
 
 
 def _is_one_value(alternation: torch.Tensor) -> bool:
@@ -88,11 +115,6 @@ def _strongest(signals: torch.Tensor, start: Fit) -> tuple[torch.Tensor, Fit]:
     where = torch.nonzero(strength >= strength.median()).squeeze(1)
     where = where[:: max(1, len(where) // _SAMPLE)]
     return signals[:, where], start[where]
-
-
-def _usual_residual(signals: torch.Tensor, fit: Fit) -> float:
-    """Of the quarter that is fitted best: flow and breathing leave more, and say nothing about the scanner."""
-    return float((fit.residual / signals.abs().amax(dim=0).clamp_min(_SMALL)).quantile(0.25))
 
 
 def _fit_chunk(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bipolar: bool) -> list[torch.Tensor]:
@@ -119,11 +141,17 @@ def _phases(signals: torch.Tensor, echoes: Echoes, begin: torch.Tensor, *, bipol
     apart = times[lag:] - times[:-lag]
     closest = apart <= apart.min() * 1.02  # one spacing, so that the turns of all pairs add up
     product = (left[lag:] * left[:-lag].conj())[closest].sum(dim=0)
-    field = torch.angle(product) / (2 * torch.pi * apart[closest].mean())
+    spacing = apart[closest].mean()
+    field = torch.angle(product) / (2 * torch.pi * spacing)
     left = left * torch.exp(-2j * torch.pi * times[:, None] * field)
     if bipolar:
         even, odd = left[0::2].sum(dim=0), left[1::2].sum(dim=0)
         theta = torch.angle(even * odd.conj()) / 2
+        aside = (
+            theta.abs() > torch.pi / 4
+        ) * theta.sign()  # a field that is half a turn an echo off makes that of theta
+        theta, beyond = theta - aside * torch.pi / 2, aside / spacing
+        field, left = field + beyond, left * torch.exp(-2j * torch.pi * times[:, None] * beyond)
         sign = torch.exp(-1j * _alternating(len(times), left.device)[:, None] * theta)
         return torch.stack([*begin, field, torch.angle((left * sign).sum(dim=0)), theta])
     return torch.stack([*begin, field, torch.angle(left.sum(dim=0)), zero])
