@@ -20,6 +20,7 @@ PATHS = [str(ROOT / "LiverSegExtension" / "LiverSeg"), str(ROOT / "LiverSegTrain
 PATCH = (96, 96, 96)
 SHAPE = (176, 192, 208)  # [k, j, i] of a case
 CASES, WORKERS = 4, 2
+WARM = 16  # blocks that do not count: workers start, and some transforms time their own variants first
 WAYS = {"nnunet": ("nnU-Net v2's transforms (batchgeneratorsv2)", 2.0), "monai": ("MONAI's dictionary transforms", 4.0)}
 # Every way wears the same shares of the blocks: those that nnU-Net's own training comes to for one channel. Kind by kind:
 # it rotates 0.2 and scales 0.2; brightness 0.15 and contrast 0.15 (ours: one bias field, MONAI: one scale); noise 0.1; blur
@@ -106,7 +107,7 @@ def _write_cases(folder: Path) -> None:
 def _rate(batches: Iterable[Any], count: int) -> list[float]:
     """Blocks a second; the first ones, for which the workers start, do not count."""
     source = iter(batches)
-    for _ in range(2 * WORKERS):
+    for _ in range(WARM):
         next(source)
     began = time.perf_counter()
     for _ in range(count):
@@ -127,7 +128,7 @@ def _ours(folder: Path, count: int) -> list[float]:
     for source in sampler.sources:  # what a run asks of a case once
         assert source.spots.size
         assert source.scale.high > source.scale.low
-    end = count + 2 * WORKERS
+    end = count + WARM
     return _rate(fed(Feed(experiment, sampler), 0, end, WORKERS, torch.device("cpu")), count)
 
 
@@ -165,7 +166,7 @@ def _loaded(folder: Path, count: int, made: Callable[[np.ndarray, np.ndarray, An
     import torch
     from torch.utils.data import DataLoader
 
-    blocks = _Blocks(folder, count + 2 * WORKERS, made)
+    blocks = _Blocks(folder, count + WARM, made)
     loader: Any = DataLoader(blocks, batch_size=None, num_workers=WORKERS, prefetch_factor=2)  # type: ignore[arg-type]
     torch.set_num_threads(1)
     return _rate(loader, count)

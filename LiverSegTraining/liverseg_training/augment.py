@@ -157,7 +157,8 @@ def _worn_alone(
     if look.thick_mm > spacing_mm[2 - look.thick_axis]:
         unit = thick(unit, look.thick_axis, look.thick_mm / spacing_mm[2 - look.thick_axis])
     if look.noise > 0:
-        grain = torch.from_numpy(rng.standard_normal(unit.shape, np.float32))
+        own = torch.Generator().manual_seed(int(rng.integers(2**62)))  # draws twice as fast as numpy's
+        grain = torch.empty_like(unit).normal_(generator=own)
         unit = unit.add_(grain, alpha=look.noise * float(unit.std()))
     return unit
 

@@ -122,8 +122,8 @@ def _codes_of(target: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
 
 def _channels_of(codes: torch.Tensor, labels: Sequence[int]) -> torch.Tensor:
     """The number of each voxel's channel; 0 where it holds none of `labels`."""
-    channels = torch.zeros_like(codes)
-    for n, code in enumerate(labels, start=1):
+    channels = (codes == labels[0]).view(torch.uint8)
+    for n, code in enumerate(labels[1:], start=2):
         channels.add_((codes == code).view(torch.uint8), alpha=n)
     return channels
 
