@@ -71,7 +71,10 @@ def _told(scan: Scan) -> Iterator[Fault]:
 
 def _placed(grid: Grid, of_mask: Grid) -> Iterator[Fault]:
     if not of_mask.matches(grid, _SAME_MM):
-        yield "grids_differ", f"The image has {grid.size} voxels and the labels {of_mask.size}, or they lie elsewhere."
+        yield (
+            "grids_differ",
+            f"The image has {grid.size_text} voxels and the labels {of_mask.size_text}, or they lie elsewhere.",
+        )
     if min(grid.spacing_mm) < _FINEST_MM or max(grid.spacing_mm) > _COARSEST_MM:
         spacing = " x ".join(f"{s:.3g}" for s in grid.spacing_mm)
         yield "spacing", f"The voxels have {spacing} mm; expected {_FINEST_MM:g} to {_COARSEST_MM:g}."

@@ -44,5 +44,7 @@ def keep_case(correction: Correction) -> Path:
 def _mask(path: Path, scan: Scan) -> LabelMask:
     mask = read_mask(path)
     if not mask.grid.matches(scan.grid, tolerance_mm=0.05):
-        raise InputError(f"{path} ({mask.grid.size} voxels) does not lie on the grid of the scan ({scan.grid.size})")
+        raise InputError(
+            f"{path} ({mask.grid.size_text} voxels) does not lie on the grid of the scan ({scan.grid.size_text})"
+        )
     return mask

@@ -127,7 +127,7 @@ def _given(path: Path, echoes: MultiEcho) -> _Liver:
     mask = read_mask(path)
     if not mask.grid.matches(echoes.grid, tolerance_mm=_SAME_GRID_MM):
         raise InputError(
-            f"{path} ({mask.grid.size} voxels) does not lie on the grid of {echoes.source} ({echoes.grid.size}); expected a "
+            f"{path} ({mask.grid.size_text} voxels) does not lie on the grid of {echoes.source} ({echoes.grid.size_text}); expected a "
             "mask of these echoes"
         )
     if not (mask.voxels == LIVER).any():

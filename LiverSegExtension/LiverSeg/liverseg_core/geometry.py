@@ -27,6 +27,11 @@ class Grid:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     @property
+    def size_text(self) -> str:
+        """For sentences."""
+        return " x ".join(map(str, self.size))
+
+    @property
     def array_shape(self) -> IntTriple:
         i, j, k = self.size
         return (k, j, i)

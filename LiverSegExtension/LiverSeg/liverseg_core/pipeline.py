@@ -246,7 +246,7 @@ def _scan_for(mask: LabelMask, mask_path: Path, scan_path: Path | None) -> Scan:
     scan = read_scan(scan_path)
     if not mask.grid.matches(scan.grid, tolerance_mm=0.05):
         raise InputError(
-            f"{mask_path} ({mask.grid.size} voxels) does not lie on the grid of {scan_path} ({scan.grid.size}); "
+            f"{mask_path} ({mask.grid.size_text} voxels) does not lie on the grid of {scan_path} ({scan.grid.size_text}); "
             "expected a mask of this scan"
         )
     return scan

@@ -159,7 +159,7 @@ def _confidence(logits: Logits, seen: LabelMask, earlier: LabelMask | None) -> C
 
 def _demand_room(scan: Scan, card: ModelCard) -> None:
     """Refuse before anything is allocated: two copies of each echo on its way to the network, and the masks after it."""
-    size = " x ".join(map(str, scan.grid.size))
+    size = scan.grid.size_text
     echoes = max(last_echo(stage.channels) for stage in card.stages)
     masks = (2.0 + len(card.labels)) * scan.voxels.size
     demand_memory(2.0 * echoes * scan.voxels.nbytes + masks, f"drawing on a scan of {size} voxels")

@@ -76,7 +76,7 @@ class Volume:
         if grid.size != wanted.size or not self.image_rules:
             raise UnfitError(
                 "grids_differ",
-                f"{file} ({grid.size} voxels of {_mm(grid)}) does not lie on the grid of its image ({wanted.size} of {_mm(wanted)})",
+                f"{file} ({grid.size_text} voxels of {_mm(grid)}) does not lie on the grid of its image ({wanted.size_text} of {_mm(wanted)})",
             )
         text = f"The header of {file.name} places the mask elsewhere ({_mm(grid)}): the image's geometry was taken."
         yield Notice("label_geometry", text)

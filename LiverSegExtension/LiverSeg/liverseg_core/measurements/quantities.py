@@ -181,7 +181,9 @@ def measure(segments: Iterable[Segment], study: Study | None = None) -> tuple[Me
 def _check(body: Body, segments: tuple[Segment, ...]) -> None:
     scan, liver = body.study.scan, next((s for s in segments if s.key == "liver"), None)
     if scan is not None and liver is not None and not scan.grid.matches(liver.grid, tolerance_mm=0.05):
-        raise InputError(f"the mask ({liver.grid.size} voxels) does not lie on the grid of the scan ({scan.grid.size})")
+        raise InputError(
+            f"the mask ({liver.grid.size_text} voxels) does not lie on the grid of the scan ({scan.grid.size_text})"
+        )
     if isinstance(body.study.remnant, tuple):
         body.remnant_parts()
 

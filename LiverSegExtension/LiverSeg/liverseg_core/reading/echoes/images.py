@@ -30,7 +30,7 @@ def read_images(paths: Sequence[Path]) -> Part:
     for path in paths:
         voxels, grid, synthetic = _volumes(path)
         if grids and not grid.matches(grids[0], tolerance_mm=0.05):
-            one, other = (" x ".join(map(str, g.size)) for g in (grids[0], grid))
+            one, other = grids[0].size_text, grid.size_text
             raise InputError(
                 f"the echoes differ in size or place: {paths[0]} ({one}) and {path} ({other}); expected one grid"
             )

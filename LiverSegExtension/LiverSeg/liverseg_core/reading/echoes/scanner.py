@@ -106,7 +106,7 @@ def _part(volumes: Mapping[float, Volume], planes: Sequence[Plane], path: Path, 
     grid = next(iter(volumes.values())).grid
     for te, volume in volumes.items():
         if not volume.grid.matches(grid, tolerance_mm=_SAME_GRID_MM):
-            one, other = (" x ".join(map(str, g.size)) for g in (grid, volume.grid))
+            one, other = grid.size_text, volume.grid.size_text
             raise InputError(
                 f"the echoes in {path} differ in size or place: {one} voxels, and {other} at {te:g} ms; copy the whole series"
             )
