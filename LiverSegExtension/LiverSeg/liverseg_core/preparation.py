@@ -161,7 +161,8 @@ def body_block(scan: Scan) -> Grid | None:
     coarse = scan.grid.respaced((4.0, 4.0, 4.0))
     voxels = lay(scan, coarse)
     level = -120.0 if PHASES[scan.phase].modality == "CT" else float(0.1 * np.percentile(voxels, 99))
-    parts, count = ndimage.label(ndimage.binary_opening(voxels > level, iterations=2))
+    wider = np.pad(voxels > level, 2, mode="edge")  # a body goes on where the scan ends; so does that of a single slice
+    parts, count = ndimage.label(ndimage.binary_opening(wider, iterations=2)[2:-2, 2:-2, 2:-2])
     if count == 0:
         return None
     return bounding_block(parts == np.bincount(parts.ravel())[1:].argmax() + 1, coarse)
