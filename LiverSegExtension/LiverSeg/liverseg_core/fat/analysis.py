@@ -108,8 +108,10 @@ def _rows(
         fat, rate = _fat(fat, blocks, pool), _rate(rate, blocks, pool)
     for number in fat:
         yield measured(region, "pdff", number)
+    known = math.isfinite(pool.rate_sd)
+    error = pool.rate_sd / math.sqrt(np.count_nonzero(region.mask)) if known else 0.0  # of the region's own rate
     for number in rate:
-        yield measured(region, "r2star", _at_least(number, signals.protocol.fastest_rate))
+        yield measured(region, "r2star", _at_least(number, signals.protocol.fastest_rate, error))
     yield Measurement(region.name, "voxels", float(np.count_nonzero(region.mask)), "1")
 
 
@@ -139,8 +141,9 @@ def _undefined(numbers: Sequence[Number], reason: str) -> list[Number]:
     return [replace(number, value=math.nan, reason=reason) for number in numbers]
 
 
-def _at_least(number: Number, limit: float) -> Number:
-    if number.name not in ("mean", "median") or not number.value > limit:
+def _at_least(number: Number, limit: float, error: float) -> Number:
+    """A rate that lies within its own standard error of the limit may lie beyond it."""
+    if number.name not in ("mean", "median") or not number.value + error > limit:
         return number
     told = f"at least: beyond {limit:.0f} 1/s the first echo is gone"
     return replace(number, reason=f"{told}; {number.reason}" if number.reason else told)
