@@ -19,17 +19,7 @@ import SimpleITK as sitk
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = [str(ROOT / "LiverSegExtension" / "LiverSeg"), str(ROOT / "LiverSegTraining")]
 CASES, PLANE = 131, 512  # of LiTS
-SLICES = (
-    74,
-    123,
-    192,
-    301,
-    432,
-    548,
-    661,
-    845,
-    987,
-)  # LiTS has 74 to 987, 447 in the mean; cases share these scans in turn
+SLICES = (74, 123, 192, 301, 432, 548, 661, 845, 987)  # LiTS has 74 to 987; cases share these scans in turn
 QUICK_CASES, QUICK_SLICES = 8, (48, 74)
 MOST_MB, LEAST_RATIO = 1500.0, 1.6
 _LOOK_S = 0.1  # from one look at the memory to the next
