@@ -264,15 +264,6 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, dying: Call
     assert heart.read_text() == last
 
 
-@pytest.fixture
-def environment() -> Iterator[None]:
-    """Put back afterwards: Dask's nannies leave OMP_NUM_THREADS = 1 in it, and what starts next would compute otherwise."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("environment")
 def test_a_cluster_does_the_same_when_a_worker_dies(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -155,15 +154,6 @@ def test_without_dask_or_a_scheduler_one_sentence(three: Path, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     assert main(["fit", str(three), "--folds", "all", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "error: --scheduler needs dask.distributed, which is not installed" in capsys.readouterr().err
-
-
-@pytest.fixture
-def environment() -> Iterator[None]:
-    """Put back afterwards: Dask changes it."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.mark.filterwarnings("ignore")
